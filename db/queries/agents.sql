@@ -1,0 +1,110 @@
+-- AgentDelete removes an agent and its names. Its revisions stay.
+-- name: AgentDelete :exec
+DELETE FROM agents WHERE uid = @uid;
+
+-- AgentGet returns an agent by its id.
+-- name: AgentGet :one
+SELECT sqlc.embed(agents), teams.team_id, sqlc.embed(agent_revisions),
+    ARRAY(
+        SELECT agent_names.agent_name FROM agent_names
+        WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
+        ORDER BY agent_names.agent_name
+    )::text[] AS aliases
+FROM agents
+JOIN teams ON teams.uid = agents.team_uid
+JOIN agent_revisions ON agent_revisions.agent_uid = agents.uid AND agent_revisions.revision = agents.current_revision
+WHERE agents.agent_id = @agent_id;
+
+-- AgentGetByUID returns an agent by its uid.
+-- name: AgentGetByUID :one
+SELECT sqlc.embed(agents), teams.team_id, sqlc.embed(agent_revisions),
+    ARRAY(
+        SELECT agent_names.agent_name FROM agent_names
+        WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
+        ORDER BY agent_names.agent_name
+    )::text[] AS aliases
+FROM agents
+JOIN teams ON teams.uid = agents.team_uid
+JOIN agent_revisions ON agent_revisions.agent_uid = agents.uid AND agent_revisions.revision = agents.current_revision
+WHERE agents.uid = @uid;
+
+-- AgentInsert stores a new agent.
+-- name: AgentInsert :exec
+INSERT INTO agents (
+    uid, agent_id, team_uid, display_name, description, tags, visibility, lifecycle_state, push_mode,
+    push_allowed_hosts, forward_headers, trust_card_authority, warnings, current_revision, etag, create_time, update_time
+) VALUES (
+    @uid, @agent_id, @team_uid, @display_name, @description, @tags, @visibility, @lifecycle_state, @push_mode,
+    @push_allowed_hosts, @forward_headers, @trust_card_authority, @warnings, @current_revision, @etag, @create_time, @update_time
+);
+
+-- AgentNameInsert gives an agent its names.
+-- name: AgentNameInsert :exec
+INSERT INTO agent_names (agent_name, agent_uid, alias)
+SELECT named, @agent_uid, @alias FROM unnest(@names::text[]) AS named;
+
+-- AgentNameKeep takes every alias from an agent but those given.
+-- name: AgentNameKeep :exec
+DELETE FROM agent_names
+WHERE agent_uid = @agent_uid AND alias AND NOT agent_name = ANY(@kept::text[]);
+
+-- AgentNameTaken returns which of some names other agents have.
+-- name: AgentNameTaken :many
+SELECT agent_name FROM agent_names
+WHERE agent_name = ANY(@names::text[]) AND agent_uid <> @agent_uid
+ORDER BY agent_name;
+
+-- AgentRevisionInsert stores what an agent is from a revision on.
+-- name: AgentRevisionInsert :exec
+INSERT INTO agent_revisions (agent_uid, revision, card, card_source, endpoints, interfaces, create_time)
+VALUES (@agent_uid, @revision, @card, @card_source, @endpoints, @interfaces, @create_time);
+
+-- AgentSnapshot returns every agent.
+-- name: AgentSnapshot :many
+SELECT sqlc.embed(agents), teams.team_id, sqlc.embed(agent_revisions),
+    ARRAY(
+        SELECT agent_names.agent_name FROM agent_names
+        WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
+        ORDER BY agent_names.agent_name
+    )::text[] AS aliases
+FROM agents
+JOIN teams ON teams.uid = agents.team_uid
+JOIN agent_revisions ON agent_revisions.agent_uid = agents.uid AND agent_revisions.revision = agents.current_revision;
+
+-- AgentSnapshotOf returns the agents of some uids.
+-- name: AgentSnapshotOf :many
+SELECT sqlc.embed(agents), teams.team_id, sqlc.embed(agent_revisions),
+    ARRAY(
+        SELECT agent_names.agent_name FROM agent_names
+        WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
+        ORDER BY agent_names.agent_name
+    )::text[] AS aliases
+FROM agents
+JOIN teams ON teams.uid = agents.team_uid
+JOIN agent_revisions ON agent_revisions.agent_uid = agents.uid AND agent_revisions.revision = agents.current_revision
+WHERE agents.uid = ANY(@uids::uuid[]);
+
+-- AgentUpdate changes what may change of an agent.
+-- name: AgentUpdate :exec
+UPDATE agents
+SET display_name = @display_name,
+    description = @description,
+    tags = @tags,
+    visibility = @visibility,
+    push_mode = @push_mode,
+    push_allowed_hosts = @push_allowed_hosts,
+    forward_headers = @forward_headers,
+    trust_card_authority = @trust_card_authority,
+    warnings = @warnings,
+    current_revision = @current_revision,
+    etag = @etag,
+    update_time = @update_time
+WHERE uid = @uid;
+
+-- AgentWithoutCard returns uids of the agents whose card was not found yet.
+-- name: AgentWithoutCard :many
+SELECT agents.uid
+FROM agent_revisions
+JOIN agents ON agents.uid = agent_revisions.agent_uid AND agents.current_revision = agent_revisions.revision
+WHERE agent_revisions.card_source = 'NONE'
+ORDER BY agents.uid;

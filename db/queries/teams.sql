@@ -1,0 +1,30 @@
+-- TeamDelete removes a team. Foreign keys refuse it while the team owns anything.
+-- name: TeamDelete :exec
+DELETE FROM teams WHERE uid = @uid;
+
+-- TeamGet returns a team by its id.
+-- name: TeamGet :one
+SELECT * FROM teams WHERE team_id = @team_id;
+
+-- TeamGetByUID returns a team by its uid.
+-- name: TeamGetByUID :one
+SELECT * FROM teams WHERE uid = @uid;
+
+-- TeamInsert stores a new team.
+-- name: TeamInsert :exec
+INSERT INTO teams (uid, team_id, display_name, etag, create_time, update_time)
+VALUES (@uid, @team_id, @display_name, @etag, @create_time, @update_time);
+
+-- TeamList returns a page of teams ordered by id.
+-- name: TeamList :many
+SELECT * FROM teams
+WHERE team_id > @after_id
+    AND (sqlc.narg(only_team)::text IS NULL OR team_id = sqlc.narg(only_team))
+ORDER BY team_id
+LIMIT @max_rows;
+
+-- TeamUpdate changes what may change of a team.
+-- name: TeamUpdate :exec
+UPDATE teams
+SET display_name = @display_name, etag = @etag, update_time = @update_time
+WHERE uid = @uid;
