@@ -1,0 +1,42 @@
+"""Client of the Signalbox agent gateway.
+
+The messages of each service are in :mod:`signalbox.registry.v1`,
+:mod:`signalbox.identity.v1` and :mod:`signalbox.audit.v1`.
+"""
+
+from ._async_client import AsyncSignalbox
+from ._client import Signalbox
+from ._pager import AsyncPager, Pager
+from .errors import (
+    AbortedError,
+    AlreadyExistsError,
+    ErrorCode,
+    FailedPreconditionError,
+    FieldViolation,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    SignalboxError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "AsyncPager",
+    "AsyncSignalbox",
+    "ErrorCode",
+    "FailedPreconditionError",
+    "FieldViolation",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "Pager",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "Signalbox",
+    "SignalboxError",
+    "UnauthenticatedError",
+    "UnavailableError",
+]

@@ -1,0 +1,27 @@
+"""Messages of ``signalbox.audit.v1``."""
+
+from .._gen.signalbox.audit.v1.audit_service_pb import (
+    GetEventRequest,
+    ListEventsRequest,
+    ListEventsResponse,
+    TailEventsRequest,
+    TailEventsResponse,
+)
+from .._gen.signalbox.audit.v1.event_pb import (
+    CallError,
+    Decision,
+    Event,
+    Outcome,
+)
+
+__all__ = [
+    "CallError",
+    "Decision",
+    "Event",
+    "GetEventRequest",
+    "ListEventsRequest",
+    "ListEventsResponse",
+    "Outcome",
+    "TailEventsRequest",
+    "TailEventsResponse",
+]

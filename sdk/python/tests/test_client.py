@@ -1,0 +1,132 @@
+"""What the client does without a gateway."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError, ErrorDetail
+from protobuf import Enum, Message
+from protobuf.wkt import Any
+
+import signalbox._gen.signalbox as generated
+from signalbox import (
+    AsyncSignalbox,
+    Pager,
+    ResourceExhaustedError,
+    Signalbox,
+    SignalboxError,
+)
+from signalbox._transport import with_key
+from signalbox.errors import from_connect
+
+
+def field(number: int, value: str | bytes) -> bytes:
+    """Return one length-delimited protobuf field."""
+    data = value.encode() if isinstance(value, str) else value
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def detail(type_name: str, value: bytes) -> ErrorDetail:
+    return ErrorDetail(Any(type_url="type.googleapis.com/" + type_name, value=value))
+
+
+def error_info(reason: str, domain: str, **metadata: str) -> ErrorDetail:
+    entries = b"".join(field(3, field(1, k) + field(2, v)) for k, v in metadata.items())
+    return detail("google.rpc.ErrorInfo", field(1, reason) + field(2, domain) + entries)
+
+
+def test_errors_carry_reason_metadata_and_the_time_to_wait() -> None:
+    info = error_info("RECORD_UNAVAILABLE", "signalbox.dev", retry_after_s="2.5", limit="90 %")
+    err = from_connect(ConnectError(Code.RESOURCE_EXHAUSTED, "no room", [info]))
+    assert isinstance(err, ResourceExhaustedError)
+    assert err.code == "resource_exhausted"
+    assert err.message == "no room"
+    assert err.reason == "RECORD_UNAVAILABLE"
+    assert err.metadata == {"retry_after_s": "2.5", "limit": "90 %"}
+    assert err.retry_after_seconds == 2.5
+    assert str(err) == "no room (RECORD_UNAVAILABLE)"
+
+
+def test_errors_ignore_other_domains_and_details_that_do_not_parse() -> None:
+    err = from_connect(
+        ConnectError(
+            Code.INVALID_ARGUMENT,
+            "bad",
+            [
+                error_info("ELSEWHERE", "example.com"),
+                detail("google.rpc.ErrorInfo", b"\x0a\xff"),
+                detail("google.rpc.ErrorInfo", b"\x0a\x01\xff"),
+                detail("google.rpc.ErrorInfo", b"\x0f"),
+                detail("buf.validate.Violations", b"\x0a\xff"),
+            ],
+        )
+    )
+    assert err.code == "invalid_argument"
+    assert err.reason is None
+    assert err.field_violations == ()
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_every_code_has_a_typed_error(code: Code) -> None:
+    err = from_connect(ConnectError(code, ""))
+    assert isinstance(err, SignalboxError)
+    assert err.code == code.value
+    assert err.message != ""
+
+
+@pytest.mark.parametrize("base_url", ["gateway", "ftp://gateway.example", "http://", "http://u:p@g", "http://g/?a=b"])
+def test_an_address_that_cannot_work_is_refused_at_once(base_url: str) -> None:
+    for client in (Signalbox, AsyncSignalbox):
+        with pytest.raises(ValueError, match="base_url"):
+            client(base_url, "sb_x")
+
+
+@pytest.mark.parametrize("api_key", ["", "sb_\nx", "sb_ x", "sb_\u00e9"])
+def test_a_key_that_no_header_can_hold_is_refused_at_once(api_key: str) -> None:
+    for client in (Signalbox, AsyncSignalbox):
+        with pytest.raises(ValueError, match="api_key"):
+            client("http://gateway.example", api_key)
+
+
+def test_the_key_is_added_unless_a_call_brings_its_own() -> None:
+    assert with_key({"x-a": "b"}, "Bearer k")["authorization"] == "Bearer k"
+    assert with_key({"Authorization": "Bearer own"}, "Bearer k")["authorization"] == "Bearer own"
+
+
+def test_agent_urls_take_ids_and_names() -> None:
+    with Signalbox("https://gateway.example/prefix/", "sb_x") as client:
+        assert client.agent_url("echo") == "https://gateway.example/prefix/a2a/echo"
+        assert client.agent_url("agents/a/b") == "https://gateway.example/prefix/a2a/a%2Fb"
+
+
+def test_a_pager_asks_for_a_page_only_when_it_is_needed() -> None:
+    pages = {"": ([1, 2], "a"), "a": ([], "b"), "b": ([3], "")}
+    asked: list[str] = []
+
+    def fetch(token: str) -> tuple[list[int], str]:
+        asked.append(token)
+        return pages[token]
+
+    pager = Pager(fetch)
+    items = iter(pager)
+    assert [next(items), next(items)] == [1, 2]
+    assert asked == [""]
+    assert list(pager) == [1, 2, 3]
+    assert asked == ["", "", "a", "b"]
+
+
+def test_every_generated_message_is_exported() -> None:
+    for info in pkgutil.walk_packages(generated.__path__, generated.__name__ + "."):
+        if not info.name.endswith("_pb"):
+            continue
+        package = info.name.removeprefix(generated.__name__).rpartition(".")[0]
+        public = importlib.import_module("signalbox" + package)
+        module = importlib.import_module(info.name)
+        for name, value in inspect.getmembers(module, inspect.isclass):
+            if value.__module__ == module.__name__ and issubclass(value, (Message, Enum)):
+                assert name in public.__all__, f"{public.__name__} does not export {name}"
+                assert getattr(public, name) is value

@@ -1,0 +1,29 @@
+/**
+ * Client of the Signalbox agent gateway.
+ *
+ * The messages of each service are exported by `@signalbox/sdk/registry/v1`,
+ * `/identity/v1` and `/audit/v1`; the ones that most programs name are here too.
+ */
+export { SignalboxClient } from "./client.js";
+export type { ClientOptions, TailOptions } from "./client.js";
+export {
+  AbortedError,
+  AlreadyExistsError,
+  FailedPreconditionError,
+  InvalidArgumentError,
+  NotFoundError,
+  PermissionDeniedError,
+  ResourceExhaustedError,
+  SignalboxError,
+  UnauthenticatedError,
+  UnavailableError,
+} from "./errors.js";
+export type { ErrorCode, FieldViolation, Reason } from "./errors.js";
+export { Pager } from "./pager.js";
+
+export { CardSource, PushMode, State, Visibility } from "./gen/signalbox/registry/v1/agent_pb.js";
+export type { Agent, Endpoint, Interface } from "./gen/signalbox/registry/v1/agent_pb.js";
+export type { Key } from "./gen/signalbox/identity/v1/key_pb.js";
+export type { Team } from "./gen/signalbox/identity/v1/team_pb.js";
+export { Outcome } from "./gen/signalbox/audit/v1/event_pb.js";
+export type { CallError, Decision, Event } from "./gen/signalbox/audit/v1/event_pb.js";

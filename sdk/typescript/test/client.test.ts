@@ -1,0 +1,169 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Pager, ResourceExhaustedError, SignalboxClient, SignalboxError, UnavailableError } from "@signalbox/sdk";
+
+/** A client whose requests are answered by `answer`; no request leaves the process. */
+function clientWith(answer: (request: Request) => Response | Promise<Response>): SignalboxClient {
+  return new SignalboxClient({
+    baseUrl: "https://gateway.example/prefix/",
+    apiKey: "sb_secret",
+    fetch: async (input, init) => answer(new Request(input, init)),
+  });
+}
+
+function refusal(status: number, body: object, headers: Record<string, string> = {}): Response {
+  return new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json", ...headers } });
+}
+
+/** One length-delimited protobuf field. */
+function field(number: number, value: Uint8Array | string): Uint8Array {
+  const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
+  return Uint8Array.of((number << 3) | 2, bytes.length, ...bytes);
+}
+
+function join(...parts: Uint8Array[]): Uint8Array {
+  return Uint8Array.from(parts.flatMap((p) => [...p]));
+}
+
+function detail(type: string, value: Uint8Array): object {
+  return { type, value: Buffer.from(value).toString("base64").replace(/=+$/, "") };
+}
+
+function errorInfo(reason: string, domain: string, metadata: Record<string, string> = {}): object {
+  const entries = Object.entries(metadata).map(([k, v]) => field(3, join(field(1, k), field(2, v))));
+  return detail("google.rpc.ErrorInfo", join(field(1, reason), field(2, domain), ...entries));
+}
+
+async function thrownBy(promise: Promise<unknown>): Promise<SignalboxError> {
+  try {
+    await promise;
+  } catch (err) {
+    assert.ok(err instanceof SignalboxError, `not a SignalboxError: ${String(err)}`);
+    return err;
+  }
+  assert.fail("nothing was thrown");
+}
+
+describe("errors", () => {
+  test("carry reason, metadata and the time to wait", async () => {
+    const client = clientWith(() =>
+      refusal(429, {
+        code: "resource_exhausted",
+        message: "no room",
+        details: [errorInfo("RECORD_UNAVAILABLE", "signalbox.dev", { retry_after_s: "2.5", limit: "90 %" })],
+      }),
+    );
+    const err = await thrownBy(client.registry.getAgent({ name: "agents/a" }));
+    assert.ok(err instanceof ResourceExhaustedError);
+    assert.equal(err.message, "no room");
+    assert.equal(err.reason, "RECORD_UNAVAILABLE");
+    assert.deepEqual(err.metadata, { retry_after_s: "2.5", limit: "90 %" });
+    assert.equal(err.retryAfterSeconds, 2.5);
+  });
+
+  test("take the time to wait from the header where the details have none", async () => {
+    const client = clientWith(() => refusal(503, { code: "unavailable", message: "later" }, { "retry-after": "7" }));
+    const err = await thrownBy(client.listAgents().toArray());
+    assert.ok(err instanceof UnavailableError);
+    assert.equal(err.retryAfterSeconds, 7);
+  });
+
+  test("ignore reasons of other domains and details that do not parse", async () => {
+    const client = clientWith(() =>
+      refusal(400, {
+        code: "invalid_argument",
+        message: "bad",
+        details: [
+          errorInfo("ELSEWHERE", "example.com"),
+          detail("google.rpc.ErrorInfo", Uint8Array.of(0x0a, 0xff)),
+          detail("buf.validate.Violations", Uint8Array.of(0x0a, 0xff)),
+        ],
+      }),
+    );
+    const err = await thrownBy(client.registry.getAgent({ name: "agents/a" }));
+    assert.equal(err.code, "invalid_argument");
+    assert.equal(err.reason, undefined);
+    assert.deepEqual(err.fieldViolations, []);
+  });
+
+  test("come from something that is no gateway too", async () => {
+    const client = clientWith(() => new Response("<html>bad gateway</html>", { status: 502 }));
+    assert.equal((await thrownBy(client.listAgents().toArray())).code, "unavailable");
+  });
+
+  test("say that a call took too long", async () => {
+    const client = new SignalboxClient({
+      baseUrl: "https://gateway.example",
+      apiKey: "sb_secret",
+      timeoutMs: 20,
+      fetch: (_input, init) =>
+        new Promise((_resolve, reject) => {
+          init?.signal?.addEventListener("abort", () => reject(init.signal?.reason));
+        }),
+    });
+    assert.equal((await thrownBy(client.listAgents().toArray())).code, "deadline_exceeded");
+  });
+});
+
+describe("the key", () => {
+  test("goes with every call below the base URL", async () => {
+    const seen: string[] = [];
+    const client = clientWith((request) => {
+      seen.push(`${request.url} ${request.headers.get("authorization")}`);
+      return new Response(new Uint8Array(), { headers: { "content-type": "application/proto" } });
+    });
+    await client.registry.getAgent({ name: "agents/a" });
+    await client.fetchWithAuth(client.agentUrl("agents/a b"), { method: "POST", body: "{}" });
+    assert.deepEqual(seen, [
+      "https://gateway.example/prefix/signalbox.registry.v1.RegistryService/GetAgent Bearer sb_secret",
+      "https://gateway.example/prefix/a2a/a%20b Bearer sb_secret",
+    ]);
+  });
+
+  for (const url of [
+    "https://agent.example/prefix/",
+    "http://gateway.example/prefix/a2a/x",
+    "https://gateway.example:8443/prefix/a2a/x",
+    "https://gateway.example.evil.example/prefix/",
+    "https://gateway.example/prefixed",
+    "https://gateway.example/prefix/../other",
+  ]) {
+    test(`does not go to ${url}`, async () => {
+      const client = clientWith((request) => new Response(request.headers.get("authorization") ?? "none"));
+      assert.equal(await (await client.fetchWithAuth(url)).text(), "none");
+    });
+  }
+});
+
+describe("settings that cannot work", () => {
+  for (const [name, options] of Object.entries({
+    "no URL": { baseUrl: "gateway", apiKey: "sb_x" },
+    "another scheme": { baseUrl: "ftp://gateway.example", apiKey: "sb_x" },
+    "a query": { baseUrl: "http://gateway.example/?a=b", apiKey: "sb_x" },
+    "no key": { baseUrl: "http://gateway.example", apiKey: "" },
+    "a key with a line end": { baseUrl: "http://gateway.example", apiKey: "sb_\nx" },
+  })) {
+    test(`are refused at once: ${name}`, () => {
+      assert.throws(() => new SignalboxClient(options), TypeError);
+    });
+  }
+});
+
+describe("a pager", () => {
+  test("asks for a page only when it is needed, and passes over empty ones", async () => {
+    const asked: string[] = [];
+    const pages: Record<string, { items: number[]; nextPageToken: string }> = {
+      "": { items: [1, 2], nextPageToken: "a" },
+      a: { items: [], nextPageToken: "b" },
+      b: { items: [3], nextPageToken: "" },
+    };
+    const pager = new Pager(async (token) => {
+      asked.push(token);
+      return pages[token]!;
+    });
+    assert.deepEqual(await pager.toArray(2), [1, 2]);
+    assert.deepEqual(asked, [""]);
+    assert.deepEqual(await pager.toArray(), [1, 2, 3]);
+    assert.deepEqual(asked, ["", "", "a", "b"]);
+  });
+});
