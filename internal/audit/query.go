@@ -1,0 +1,169 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/signalbox-dev/signalbox/internal/filter"
+)
+
+// The fields of an event filter.
+const (
+	FieldAgent   = "agent"
+	FieldTeam    = "team"
+	FieldCaller  = "caller"
+	FieldMethod  = "method"
+	FieldOutcome = "outcome"
+	FieldTime    = "time"
+)
+
+// ParseFilter reads a filter of events. Agents and teams may be given with or without
+// "agents/" and "teams/". The error is a [*filter.Error].
+func ParseFilter(text string) ([]filter.Condition, error) {
+	conditions, err := filter.Parse(text, filter.Fields{
+		FieldAgent:   {Type: filter.String},
+		FieldTeam:    {Type: filter.String},
+		FieldCaller:  {Type: filter.String},
+		FieldMethod:  {Type: filter.String},
+		FieldOutcome: {Type: filter.Enum, Values: outcomes()},
+		FieldTime:    {Type: filter.Time},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range conditions {
+		switch c := &conditions[i]; c.Field {
+		case FieldAgent:
+			c.Value = strings.TrimPrefix(c.Value, "agents/")
+		case FieldTeam:
+			c.Value = strings.TrimPrefix(c.Value, "teams/")
+		}
+	}
+	return conditions, nil
+}
+
+func outcomes() []string {
+	return []string{
+		string(Succeeded), string(Failed), string(Refused), string(Unavailable), string(TimedOut),
+		string(CallerLeft), string(Interrupted), string(Summary),
+	}
+}
+
+// Scope says whose events may be read. The zero Scope has none.
+type Scope struct {
+	all  bool
+	team string
+}
+
+// AllTeams is the scope of who may read every event.
+func AllTeams() Scope { return Scope{all: true} }
+
+// OneTeam is the scope of who may read the events of one team's calls.
+func OneTeam(id string) Scope { return Scope{team: id} }
+
+// All tells whether the scope has every event.
+func (s Scope) All() bool { return s.all }
+
+// Team returns the id of the one team whose events the scope has; empty means none,
+// unless it has all.
+func (s Scope) Team() string { return s.team }
+
+// Query says which events are wanted.
+type Query struct {
+	// Conditions come from ParseFilter; all must hold.
+	Conditions []filter.Condition
+	// Scope must be set, or nothing is found.
+	Scope Scope
+}
+
+// Page is a part of a list of events.
+type Page struct {
+	// Events are the events, the newest first.
+	Events []Event
+	// Next is what Before is for the next page; 0 when this is the last.
+	Next int64
+}
+
+// Events reads the ledger. Package store implements it.
+type Events interface {
+	// Get returns the event of an invocation, or ErrEventNotFound, also when it is out
+	// of scope.
+	Get(ctx context.Context, invocation uuid.UUID, scope Scope) (Event, error)
+	// List returns at most size events with sequences below before, the newest first.
+	// before 0 means from the newest.
+	List(ctx context.Context, q Query, before int64, size int) (Page, error)
+	// After returns at most limit events with sequences above after and up to through,
+	// the oldest first.
+	After(ctx context.Context, q Query, after, through int64, limit int) ([]Event, error)
+	// Head returns the sequence of the newest event of all; 0 when there is none. All
+	// events up to it can be read.
+	Head(ctx context.Context) (int64, error)
+}
+
+// TailConfig says what a tail sends.
+type TailConfig struct {
+	// Events is required.
+	Events Events
+	Query  Query
+	// After is the sequence after which the tail begins; nil means now.
+	After *int64
+	// Poll is the time between two looks; 0 means 250 ms.
+	Poll time.Duration
+}
+
+// tailBatch is the number of events that a tail reads at once.
+const tailBatch = 500
+
+// Tail calls send for every event that the query wants, in the order of the sequence,
+// each once, as they reach the ledger. It returns nil when ctx ends, the error of send,
+// or that of the ledger; a tail that goes on after the last event sent misses nothing.
+func Tail(ctx context.Context, cfg TailConfig, send func(Event) error) error {
+	poll := cfg.Poll
+	if poll == 0 {
+		poll = 250 * time.Millisecond
+	}
+	head, err := cfg.Events.Head(ctx)
+	cursor := head
+	if cfg.After != nil {
+		cursor = *cfg.After
+	}
+	for {
+		if err == nil && head > cursor {
+			cursor, err = tailThrough(ctx, cfg, cursor, head, send)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("tail events: %w", err)
+		}
+		if !pause(ctx, poll) {
+			return nil
+		}
+		head, err = cfg.Events.Head(ctx)
+	}
+}
+
+// tailThrough sends the events above after and up to head, and returns where it came.
+func tailThrough(ctx context.Context, cfg TailConfig, after, head int64, send func(Event) error) (int64, error) {
+	for after < head {
+		events, err := cfg.Events.After(ctx, cfg.Query, after, head, tailBatch)
+		if err != nil {
+			return after, err
+		}
+		for i := range events {
+			if err := send(events[i]); err != nil {
+				return after, err
+			}
+			after = events[i].Sequence
+		}
+		if len(events) < tailBatch {
+			return head, nil
+		}
+	}
+	return after, nil
+}

@@ -1,0 +1,163 @@
+// Package registry knows agents: their names, owners, endpoints and cards. It
+// neither routes nor calls them.
+package registry
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Faults of the registry. An agent that the caller may not see is not found.
+var (
+	ErrAgentNotFound = errors.New("no such agent")
+	ErrAgentExists   = errors.New("an agent of this name or alias exists")
+	ErrEtagMismatch  = errors.New("the etag is old: the agent changed meanwhile")
+	// ErrCardUnavailable says that a card that was asked for could not be fetched.
+	ErrCardUnavailable = errors.New("the agent card could not be fetched")
+	// ErrAddressForbidden is what an [AddressChecker] wraps when an address may not
+	// be dialled; the wrapping error names the setting that decides.
+	ErrAddressForbidden = errors.New("the address may not be dialled")
+)
+
+// InvalidError says that a value cannot be taken.
+type InvalidError struct {
+	// Field is the field's path, for example "agent.endpoints[0].url".
+	Field string
+	// Problem says what is wrong, in words for the person who gave the value.
+	Problem string
+}
+
+// Error returns field and problem.
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
+
+// NameTakenError says which name or alias another agent has. It is an ErrAgentExists.
+type NameTakenError struct{ Name string }
+
+// Error names the name.
+func (e *NameTakenError) Error() string {
+	return "an agent of the name or alias " + strconv.Quote(e.Name) + " exists"
+}
+
+// Is makes the error an ErrAgentExists.
+func (e *NameTakenError) Is(target error) bool { return target == ErrAgentExists }
+
+// CardError says what is wrong with an agent card.
+type CardError struct{ Problem string }
+
+// Error returns the problem.
+func (e *CardError) Error() string { return "the agent card is not valid: " + e.Problem }
+
+// AddressError says which address may not be dialled and why.
+type AddressError struct {
+	// Field is where the address was given.
+	Field string
+	URL   string
+	// Err wraps ErrAddressForbidden and names the setting.
+	Err error
+}
+
+// Error returns field and reason.
+func (e *AddressError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *AddressError) Unwrap() error { return e.Err }
+
+// Visibility says who may see and call an agent.
+type Visibility string
+
+// The visibilities, from the narrowest to the widest.
+const (
+	VisibilityPrivate      Visibility = "PRIVATE"
+	VisibilityTeam         Visibility = "TEAM"
+	VisibilityOrganization Visibility = "ORGANIZATION"
+	VisibilityPublic       Visibility = "PUBLIC"
+)
+
+// State says where an agent stands in its life.
+type State string
+
+// The states of an agent. Only APPROVED and DEPRECATED are callable.
+const (
+	StateDraft           State = "DRAFT"
+	StatePendingApproval State = "PENDING_APPROVAL"
+	StateApproved        State = "APPROVED"
+	StateDeprecated      State = "DEPRECATED"
+	StateRetired         State = "RETIRED"
+	StateRejected        State = "REJECTED"
+	StateSuspended       State = "SUSPENDED"
+)
+
+// Callable tells whether calls are routed to an agent in this state.
+func (s State) Callable() bool { return s == StateApproved || s == StateDeprecated }
+
+// PushMode says what happens to push notification configs.
+type PushMode string
+
+// The push modes.
+const (
+	PushOff    PushMode = "OFF"
+	PushDirect PushMode = "DIRECT"
+)
+
+// CardSource says where an agent's card came from.
+type CardSource string
+
+// The sources of cards.
+const (
+	CardInline  CardSource = "INLINE"
+	CardFetched CardSource = "FETCHED"
+	CardNone    CardSource = "NONE"
+)
+
+// Endpoint is one instance of an agent.
+type Endpoint struct {
+	// URL is the base URL as registered, without a trailing slash.
+	URL string `json:"url"`
+	// Weight is its share of the calls, at least 1.
+	Weight uint32 `json:"weight"`
+}
+
+// Interface is one way to speak with an agent, as its card gives it.
+type Interface struct {
+	Binding string `json:"binding"`
+	Version string `json:"version,omitempty"`
+	URL     string `json:"url"`
+	Tenant  string `json:"tenant,omitempty"`
+}
+
+// Agent is a registered agent with its current revision.
+type Agent struct {
+	UID         uuid.UUID
+	ID          string // "echo" of "agents/echo"
+	TeamUID     uuid.UUID
+	Team        string // the owner team's id
+	DisplayName string
+	Description string
+	Tags        []string
+	Aliases     []string
+	Visibility  Visibility
+	State       State
+	Push        PushMode
+	PushHosts   []string // lower case, "*." in front for every name below
+	// ForwardHeaders are canonical names of request headers passed on.
+	ForwardHeaders     []string
+	TrustCardAuthority bool
+	Warnings           []string
+
+	// Revision counts the changes of card and endpoints, from 1.
+	Revision   int64
+	Card       []byte // as its owner wrote it; empty when CardSource is NONE, and in lists
+	CardSource CardSource
+	Endpoints  []Endpoint
+	Interfaces []Interface // what the card says, best first
+
+	Etag       string
+	CreateTime time.Time
+	UpdateTime time.Time
+}
+
+// Name returns the resource name, "agents/{agent}".
+func (a Agent) Name() string { return "agents/" + a.ID }

@@ -1,0 +1,174 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/signalbox-dev/signalbox/internal/clock"
+)
+
+// Source reads the configuration from where it is kept. Every method is bounded by
+// its context.
+type Source interface {
+	// Revision returns the newest committed revision.
+	Revision(ctx context.Context) (int64, error)
+	// All returns the whole configuration at one revision.
+	All(ctx context.Context) (Delta, error)
+	// Since returns the present state of what changed after a revision, together
+	// with the revision that it is the state of.
+	Since(ctx context.Context, after int64) (Delta, error)
+}
+
+// Config says how a Follower works.
+type Config struct {
+	// Source is required.
+	Source Source
+	// Wake, when it is not nil, is sent to when there may be a new revision. It only
+	// makes a change arrive sooner than the next poll.
+	Wake <-chan struct{}
+	// Poll is the time between two questions for the revision; 0 means 500 ms.
+	Poll time.Duration
+	// Timeout bounds one question; 0 means 5 s.
+	Timeout time.Duration
+	// AdminSecret is the hash of an admin key that the environment gave; nil means none.
+	AdminSecret *[32]byte
+	// Clock tells the time; nil means the machine's.
+	Clock clock.Clock
+	// Logger gets outages and their ends; nil discards.
+	Logger *slog.Logger
+}
+
+// Follower keeps the snapshot of a replica up to date.
+type Follower struct {
+	cfg     Config
+	current atomic.Pointer[Snapshot]
+	// confirmed is when the database last said that current is its newest revision,
+	// in nanoseconds since 1970.
+	confirmed atomic.Int64
+	ask       chan struct{}
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when current is replaced
+}
+
+// NewFollower loads the configuration once and returns a Follower that serves it.
+func NewFollower(ctx context.Context, cfg Config) (*Follower, error) {
+	if cfg.Source == nil {
+		return nil, errors.New("snapshot: Config.Source is required")
+	}
+	if cfg.Poll == 0 {
+		cfg.Poll = 500 * time.Millisecond
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 5 * time.Second
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.System{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	f := &Follower{cfg: cfg, ask: make(chan struct{}, 1), changed: make(chan struct{})}
+	all, err := cfg.Source.All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load configuration: %w", err)
+	}
+	if cfg.AdminSecret != nil {
+		all.Admins = append(all.Admins, *cfg.AdminSecret)
+	}
+	f.current.Store((&Snapshot{}).apply(all))
+	f.confirmed.Store(cfg.Clock.Now().UnixNano())
+	return f, nil
+}
+
+// Current returns the snapshot to serve from.
+func (f *Follower) Current() *Snapshot { return f.current.Load() }
+
+// Changed returns a channel that is closed when the snapshot is replaced.
+func (f *Follower) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
+}
+
+// Age returns how long ago the database confirmed that the snapshot is the newest.
+func (f *Follower) Age() time.Duration {
+	return f.cfg.Clock.Now().Sub(time.Unix(0, f.confirmed.Load()))
+}
+
+// Sync waits until the snapshot shows at least the given revision, so that a
+// caller who changed the configuration here finds it changed.
+func (f *Follower) Sync(ctx context.Context, revision int64) error {
+	for {
+		changed := f.Changed()
+		if f.Current().Revision() >= revision {
+			return nil
+		}
+		select {
+		case f.ask <- struct{}{}:
+		default: // a question is already due
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Run follows the configuration until ctx ends. An outage of the database leaves
+// the snapshot as it is.
+func (f *Follower) Run(ctx context.Context) error {
+	ticker := time.NewTicker(f.cfg.Poll)
+	defer ticker.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-f.ask:
+		case <-f.cfg.Wake:
+		}
+		err := f.refresh(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil && !failing:
+			failing = true
+			f.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "configuration cannot be confirmed, serving the last one known",
+				slog.Int64("revision", f.Current().Revision()), slog.Any("error", err))
+		case err == nil && failing:
+			failing = false
+			f.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "configuration is confirmed again",
+				slog.Int64("revision", f.Current().Revision()))
+		}
+	}
+}
+
+func (f *Follower) refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
+	asked := f.cfg.Clock.Now()
+	revision, err := f.cfg.Source.Revision(ctx)
+	if err != nil {
+		return err
+	}
+	current := f.Current()
+	if revision != current.Revision() {
+		delta, err := f.cfg.Source.Since(ctx, current.Revision())
+		if err != nil {
+			return err
+		}
+		f.current.Store(current.apply(delta))
+		f.mu.Lock()
+		close(f.changed)
+		f.changed = make(chan struct{})
+		f.mu.Unlock()
+	}
+	f.confirmed.Store(asked.UnixNano())
+	return nil
+}

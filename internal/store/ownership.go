@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
+	"github.com/signalbox-dev/signalbox/internal/task"
+)
+
+// Ownership keeps whose the tasks and contexts are.
+type Ownership struct {
+	pool    *pgxpool.Pool
+	queries *dbsqlc.Queries
+}
+
+var _ task.Store = (*Ownership)(nil)
+
+// NewOwnership returns the bindings in a migrated database.
+func NewOwnership(pool *pgxpool.Pool) *Ownership {
+	return &Ownership{pool: pool, queries: dbsqlc.New()}
+}
+
+// Resolve looks bindings up and claims contexts in one statement.
+func (o *Ownership) Resolve(ctx context.Context, agent, owner uuid.UUID, tasks, contexts, claims []string) ([]task.Entry, error) {
+	rows, err := o.queries.OwnershipResolve(ctx, o.pool, dbsqlc.OwnershipResolveParams{
+		AgentUID: agent, OwnerUID: owner, TaskIds: orEmpty(tasks), ContextIds: orEmpty(contexts), Claims: orEmpty(claims),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("resolve ownership: %w", err)
+	}
+	entries := make([]task.Entry, len(rows))
+	for i, r := range rows {
+		kind := task.Context
+		if r.IsTask {
+			kind = task.Task
+		}
+		entries[i] = task.Entry{
+			ID:      task.ID{Kind: kind, Agent: agent, ID: r.BoundID},
+			Binding: task.Binding{Owner: r.OwnerUID, Endpoint: r.EndpointURL, Context: r.ContextID, Terminal: r.Terminal},
+		}
+	}
+	return entries, nil
+}
+
+// Write stores bindings and returns those that belong to another owner.
+func (o *Ownership) Write(ctx context.Context, entries []task.Entry) ([]task.Entry, error) {
+	var tasks dbsqlc.OwnershipTasksWriteParams
+	var contexts dbsqlc.OwnershipContextsWriteParams
+	owners := make(map[task.ID]uuid.UUID, len(entries))
+	for _, e := range entries {
+		owners[e.ID] = e.Owner
+		if e.Kind == task.Task {
+			tasks.AgentUids = append(tasks.AgentUids, e.Agent)
+			tasks.TaskIds = append(tasks.TaskIds, e.ID.ID)
+			tasks.OwnerUids = append(tasks.OwnerUids, e.Owner)
+			tasks.ContextIds = append(tasks.ContextIds, e.Context)
+			tasks.EndpointUrls = append(tasks.EndpointUrls, e.Endpoint)
+			tasks.Terminals = append(tasks.Terminals, e.Terminal)
+			continue
+		}
+		contexts.AgentUids = append(contexts.AgentUids, e.Agent)
+		contexts.ContextIds = append(contexts.ContextIds, e.ID.ID)
+		contexts.OwnerUids = append(contexts.OwnerUids, e.Owner)
+		contexts.EndpointUrls = append(contexts.EndpointUrls, e.Endpoint)
+	}
+	var conflicts []task.Entry
+	keep := func(e task.Entry) {
+		if owners[e.ID] != e.Owner {
+			conflicts = append(conflicts, e)
+		}
+	}
+	// The two statements need no common transaction: each may be repeated.
+	if len(tasks.TaskIds) > 0 {
+		rows, err := o.queries.OwnershipTasksWrite(ctx, o.pool, tasks)
+		if err != nil {
+			return nil, fmt.Errorf("bind tasks: %w", err)
+		}
+		for _, r := range rows {
+			keep(task.Entry{
+				ID:      task.ID{Kind: task.Task, Agent: r.AgentUID, ID: r.TaskID},
+				Binding: task.Binding{Owner: r.OwnerUID, Endpoint: r.EndpointURL, Context: r.ContextID, Terminal: r.Terminal},
+			})
+		}
+	}
+	if len(contexts.ContextIds) > 0 {
+		rows, err := o.queries.OwnershipContextsWrite(ctx, o.pool, contexts)
+		if err != nil {
+			return nil, fmt.Errorf("bind contexts: %w", err)
+		}
+		for _, r := range rows {
+			keep(task.Entry{
+				ID:      task.ID{Kind: task.Context, Agent: r.AgentUID, ID: r.ContextID},
+				Binding: task.Binding{Owner: r.OwnerUID, Endpoint: r.EndpointURL},
+			})
+		}
+	}
+	return conflicts, nil
+}
+
+// Owned lists the tasks of an owner.
+func (o *Ownership) Owned(ctx context.Context, agent, owner uuid.UUID, contextID string) ([]string, error) {
+	ids, err := o.queries.OwnershipTasksOf(ctx, o.pool, dbsqlc.OwnershipTasksOfParams{
+		AgentUID: agent, OwnerUID: owner, ContextID: contextID,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list owned tasks: %w", err)
+	}
+	return ids, nil
+}
+
+// Purge forgets what ended or was last used before the given times.
+func (o *Ownership) Purge(ctx context.Context, terminalBefore, contextUsedBefore time.Time) error {
+	return errors.Join(
+		o.queries.OwnershipPurgeTasks(ctx, o.pool, &terminalBefore),
+		o.queries.OwnershipPurgeContexts(ctx, o.pool, contextUsedBefore),
+	)
+}
+
+// orEmpty makes an empty array of none: NULL = ANY would match nothing, but unnest
+// and ANY of NULL are not what the statement means.
+func orEmpty(ids []string) []string {
+	if ids == nil {
+		return []string{}
+	}
+	return ids
+}

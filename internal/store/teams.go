@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
+)
+
+var _ identity.Store = (*Store)(nil)
+
+// teamDocument is a team in the history.
+type teamDocument struct {
+	Name        string `json:"name"`
+	DisplayName string `json:"display_name"`
+	Etag        string `json:"etag"`
+}
+
+func teamDoc(t identity.Team) teamDocument {
+	return teamDocument{Name: t.Name(), DisplayName: t.DisplayName, Etag: t.Etag}
+}
+
+func teamOf(row dbsqlc.Team) identity.Team {
+	return identity.Team{
+		UID: row.UID, ID: row.TeamID, DisplayName: row.DisplayName, Etag: row.Etag,
+		CreateTime: row.CreateTime.UTC(), UpdateTime: row.UpdateTime.UTC(),
+	}
+}
+
+// CreateTeam implements [identity.TeamStore].
+func (s *Store) CreateTeam(ctx context.Context, author string, t identity.Team) (identity.Team, int64, error) {
+	revision, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
+		t.Etag = newEtag()
+		err := s.queries.TeamInsert(ctx, tx, dbsqlc.TeamInsertParams{
+			UID: t.UID, TeamID: t.ID, DisplayName: t.DisplayName, Etag: t.Etag, CreateTime: t.CreateTime, UpdateTime: t.UpdateTime,
+		})
+		return change{kind: "team", verb: "create", uid: t.UID, name: t.Name(), author: author, after: teamDoc(t), at: t.UpdateTime}, err
+	})
+	if violates(err, "teams_team_id_unique") {
+		return identity.Team{}, 0, identity.ErrTeamExists
+	}
+	return t, revision, err
+}
+
+// Team implements [identity.TeamStore].
+func (s *Store) Team(ctx context.Context, id string) (identity.Team, error) {
+	row, err := s.queries.TeamGet(ctx, s.pool, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return identity.Team{}, identity.ErrTeamNotFound
+	}
+	return teamOf(row), fault(err)
+}
+
+// Teams implements [identity.TeamStore].
+func (s *Store) Teams(ctx context.Context, q identity.TeamQuery) ([]identity.Team, error) {
+	rows, err := s.queries.TeamList(ctx, s.pool, dbsqlc.TeamListParams{
+		AfterID: q.After, OnlyTeam: onlyTeam(q.Team), MaxRows: rowLimit(q.Limit),
+	})
+	if err != nil {
+		return nil, fault(err)
+	}
+	teams := make([]identity.Team, len(rows))
+	for i, row := range rows {
+		teams[i] = teamOf(row)
+	}
+	return teams, nil
+}
+
+// UpdateTeam implements [identity.TeamStore].
+func (s *Store) UpdateTeam(
+	ctx context.Context, author string, uid uuid.UUID, edit func(*identity.Team) (bool, error),
+) (identity.Team, int64, error) {
+	var t identity.Team
+	revision, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
+		var err error
+		if t, err = s.teamInTx(ctx, tx, uid); err != nil {
+			return change{}, err
+		}
+		before := teamDoc(t)
+		changed, err := edit(&t)
+		if err != nil {
+			return change{}, err
+		}
+		if !changed {
+			return change{}, errUnchanged
+		}
+		t.Etag = newEtag()
+		err = s.queries.TeamUpdate(ctx, tx, dbsqlc.TeamUpdateParams{
+			UID: uid, DisplayName: t.DisplayName, Etag: t.Etag, UpdateTime: t.UpdateTime,
+		})
+		return change{
+			kind: "team", verb: "update", uid: uid, name: t.Name(), author: author, before: before, after: teamDoc(t), at: t.UpdateTime,
+		}, err
+	})
+	return t, revision, err
+}
+
+// DeleteTeam implements [identity.TeamStore].
+func (s *Store) DeleteTeam(ctx context.Context, author string, uid uuid.UUID, check func(identity.Team) error) (int64, error) {
+	revision, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
+		t, err := s.teamInTx(ctx, tx, uid)
+		if err != nil {
+			return change{}, err
+		}
+		if err := check(t); err != nil {
+			return change{}, err
+		}
+		now, err := txTime(ctx, tx)
+		if err != nil {
+			return change{}, err
+		}
+		return change{kind: "team", verb: "delete", uid: uid, name: t.Name(), author: author, before: teamDoc(t), at: now},
+			s.queries.TeamDelete(ctx, tx, uid)
+	})
+	if violates(err, "keys_team_fkey") || violates(err, "agents_team_fkey") {
+		return 0, identity.ErrTeamNotEmpty
+	}
+	return revision, err
+}
+
+func (s *Store) teamInTx(ctx context.Context, tx pgx.Tx, uid uuid.UUID) (identity.Team, error) {
+	row, err := s.queries.TeamGetByUID(ctx, tx, uid)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return identity.Team{}, identity.ErrTeamNotFound
+	}
+	if err != nil {
+		return identity.Team{}, fmt.Errorf("read team: %w", err)
+	}
+	return teamOf(row), nil
+}
+
+// txTime returns when the transaction began, for changes that leave no resource
+// whose update time could be taken.
+func txTime(ctx context.Context, tx pgx.Tx) (now time.Time, err error) {
+	err = tx.QueryRow(ctx, "SELECT now()").Scan(&now)
+	return now, err
+}
+
+func rowLimit(n int) int32 {
+	return int32(min(max(n, 0), math.MaxInt32)) //nolint:gosec // bounded on the line itself
+}

@@ -1,0 +1,276 @@
+package task_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/signalbox-dev/signalbox/internal/task"
+)
+
+// memory is a store for tests of the ledger alone; the real one has tests of its own.
+type memory struct {
+	mu      sync.Mutex
+	rows    map[task.ID]task.Binding
+	fail    error
+	hang    bool
+	asked   int
+	written int
+}
+
+func newMemory() *memory { return &memory{rows: map[task.ID]task.Binding{}} }
+
+func (m *memory) wait(ctx context.Context) error {
+	m.mu.Lock()
+	hang, fail := m.hang, m.fail
+	m.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return fail
+}
+
+func (m *memory) Resolve(ctx context.Context, agent, owner uuid.UUID, tasks, contexts, claims []string) ([]task.Entry, error) {
+	if err := m.wait(ctx); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked++
+	var found []task.Entry
+	look := func(kind task.Kind, ids []string) {
+		for _, id := range ids {
+			key := task.ID{Kind: kind, Agent: agent, ID: id}
+			if b, ok := m.rows[key]; ok {
+				found = append(found, task.Entry{ID: key, Binding: b})
+			}
+		}
+	}
+	for _, id := range claims {
+		key := task.ID{Kind: task.Context, Agent: agent, ID: id}
+		if _, ok := m.rows[key]; !ok {
+			m.rows[key] = task.Binding{Owner: owner}
+		}
+	}
+	look(task.Task, tasks)
+	look(task.Context, contexts)
+	look(task.Context, claims)
+	return found, nil
+}
+
+func (m *memory) Write(ctx context.Context, entries []task.Entry) ([]task.Entry, error) {
+	if err := m.wait(ctx); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.written++
+	var conflicts []task.Entry
+	for _, e := range entries {
+		if b, ok := m.rows[e.ID]; ok && b.Owner != e.Owner {
+			conflicts = append(conflicts, task.Entry{ID: e.ID, Binding: b})
+			continue
+		}
+		m.rows[e.ID] = e.Binding
+	}
+	return conflicts, nil
+}
+
+func (m *memory) Owned(ctx context.Context, agent, owner uuid.UUID, contextID string) ([]string, error) {
+	if err := m.wait(ctx); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []string
+	for id, b := range m.rows {
+		if id.Kind == task.Task && id.Agent == agent && b.Owner == owner && (contextID == "" || b.Context == contextID) {
+			ids = append(ids, id.ID)
+		}
+	}
+	return ids, nil
+}
+
+func (m *memory) Purge(context.Context, time.Time, time.Time) error { return nil }
+
+var (
+	agent = uuid.New()
+	alice = uuid.New()
+	bob   = uuid.New()
+)
+
+func newLedger(t *testing.T, store task.Store) *task.Ledger {
+	t.Helper()
+	l, err := task.NewLedger(task.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestAsk_AnswersFromMemoryWithoutTheDatabase(t *testing.T) {
+	store := newMemory()
+	store.fail = errors.New("down")
+	l := newLedger(t, store)
+	l.Bind(task.ID{Kind: task.Task, Agent: agent, ID: "t"}, task.Binding{Owner: alice, Endpoint: "http://one", Context: "c"})
+	l.Bind(task.ID{Kind: task.Context, Agent: agent, ID: "c"}, task.Binding{Owner: alice, Endpoint: "http://one"})
+	got, err := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}, Context: "c", Claim: true})
+	if err != nil || !got.TasksOwned || !got.ContextOwned || got.Endpoint != "http://one" {
+		t.Errorf("Ask of its owner = %+v, %v", got, err)
+	}
+	got, err = l.Ask(t.Context(), task.Question{Agent: agent, Owner: bob, Tasks: []string{"t"}})
+	if err != nil || got.TasksOwned || got.Endpoint != "" {
+		t.Errorf("Ask of another = %+v, %v; want not owned and no endpoint", got, err)
+	}
+	got, err = l.Ask(t.Context(), task.Question{Agent: agent, Owner: bob, Context: "c", Claim: true})
+	if err != nil || got.ContextOwned {
+		t.Errorf("Ask of another for the context = %+v, %v", got, err)
+	}
+	if _, err := l.Ask(t.Context(), task.Question{Agent: uuid.New(), Owner: alice, Tasks: []string{"t"}}); !errors.Is(err, task.ErrUnavailable) {
+		t.Errorf("Ask for the same id of another agent = %v, want ErrUnavailable since it is not known", err)
+	}
+}
+
+func TestAsk_WaitsForTheDatabaseNoLongerThanItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		store.hang = true
+		l := newLedger(t, store)
+		begin := time.Now()
+		_, err := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}})
+		if took := time.Since(begin); !errors.Is(err, task.ErrUnavailable) || took != 250*time.Millisecond {
+			t.Errorf("Ask = %v after %s, want ErrUnavailable after 250ms", err, took)
+		}
+	})
+}
+
+func TestAsk_LooksUpAndClaimsInOneStep(t *testing.T) {
+	store := newMemory()
+	store.rows[task.ID{Kind: task.Task, Agent: agent, ID: "t"}] = task.Binding{Owner: alice, Endpoint: "http://two"}
+	store.rows[task.ID{Kind: task.Context, Agent: agent, ID: "foreign"}] = task.Binding{Owner: bob}
+	l := newLedger(t, store)
+	got, err := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}, Context: "new", Claim: true})
+	if err != nil || !got.TasksOwned || !got.ContextOwned || got.Endpoint != "http://two" || store.asked != 1 {
+		t.Errorf("Ask = %+v, %v after %d statements", got, err, store.asked)
+	}
+	if got, _ := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}, Context: "new", Claim: true}); !got.TasksOwned || store.asked != 1 {
+		t.Errorf("a second Ask went to the database")
+	}
+	if got, _ := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Context: "foreign", Claim: true}); got.ContextOwned {
+		t.Errorf("a foreign context was claimed")
+	}
+	if got, _ := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t", "none"}}); got.TasksOwned {
+		t.Errorf("an unknown task is owned")
+	}
+}
+
+func TestBind_NeverMovesABinding(t *testing.T) {
+	l := newLedger(t, newMemory())
+	id := task.ID{Kind: task.Task, Agent: agent, ID: "t"}
+	if !l.Bind(id, task.Binding{Owner: alice}) {
+		t.Fatal("the first binding was refused")
+	}
+	if l.Bind(id, task.Binding{Owner: bob}) {
+		t.Error("a binding of another owner was accepted")
+	}
+	if got, _ := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}}); !got.TasksOwned {
+		t.Error("the owner lost the task")
+	}
+}
+
+func TestRun_WritesWithinTheFlushTimeAndKeepsWhatTheDatabaseMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		l := newLedger(t, store)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		stored := func(id string) bool {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			_, ok := store.rows[task.ID{Kind: task.Task, Agent: agent, ID: id}]
+			return ok
+		}
+		bind := func(id string) {
+			l.Bind(task.ID{Kind: task.Task, Agent: agent, ID: id}, task.Binding{Owner: alice})
+		}
+		for i := range 100 {
+			bind(fmt.Sprint(i))
+		}
+		time.Sleep(20 * time.Millisecond) // the fake clock of the bubble
+		if !stored("0") || !stored("99") || store.written != 1 {
+			t.Errorf("after 20 ms: first %v, last %v, %d statements; want both in one", stored("0"), stored("99"), store.written)
+		}
+		store.mu.Lock()
+		store.fail = errors.New("down")
+		store.mu.Unlock()
+		bind("late")
+		time.Sleep(time.Minute)
+		if owned, complete := l.Owned(ctx, agent, alice, ""); complete || len(owned) != 101 {
+			t.Errorf("while down: %d owned, complete %v; want 101 from memory", len(owned), complete)
+		}
+		store.mu.Lock()
+		store.fail = nil
+		store.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		if !stored("late") {
+			t.Error("a binding made while the database was down was never written")
+		}
+		bind("last")
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if !stored("last") {
+			t.Error("a binding made right before the stop was not written")
+		}
+	})
+}
+
+func TestRun_AConflictInTheDatabaseTakesTheBindingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		id := task.ID{Kind: task.Task, Agent: agent, ID: "t"}
+		store.rows[id] = task.Binding{Owner: bob}
+		l := newLedger(t, store)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		l.Bind(id, task.Binding{Owner: alice})
+		time.Sleep(20 * time.Millisecond)
+		if got, _ := l.Ask(ctx, task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}}); got.TasksOwned {
+			t.Error("alice kept bob's task after the database said whose it is")
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestLedger_ConcurrentUseIsSafe(t *testing.T) {
+	l := newLedger(t, newMemory())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 500 {
+				id := fmt.Sprintf("%d-%d", g, i)
+				l.Bind(task.ID{Kind: task.Task, Agent: agent, ID: id}, task.Binding{Owner: alice})
+				if got, err := l.Ask(ctx, task.Question{Agent: agent, Owner: alice, Tasks: []string{id}}); err != nil || !got.TasksOwned {
+					t.Errorf("task %s = %+v, %v right after it was bound", id, got, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	<-done
+}

@@ -1,0 +1,65 @@
+// Package task knows whose a task or context is and which instance of its agent
+// holds it. Ownership is what keeps one caller's work from another's eyes.
+package task
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ErrUnavailable says that the database was needed and did not answer in time.
+var ErrUnavailable = errors.New("ownership cannot be looked up: the database does not answer")
+
+// Kind tells tasks from contexts.
+type Kind uint8
+
+// The kinds of ids.
+const (
+	Task Kind = iota
+	Context
+)
+
+// ID names a task or context of an agent. Ids are unique within one agent only.
+type ID struct {
+	Kind  Kind
+	Agent uuid.UUID
+	ID    string
+}
+
+// Binding says whose a task or context is.
+type Binding struct {
+	// Owner is the uid of the principal that it belongs to.
+	Owner uuid.UUID
+	// Endpoint is the base URL of the instance that holds it; empty when not known.
+	Endpoint string
+	// Context is the context id of a task; empty when not known.
+	Context string
+	// Terminal tells that a terminal state of the task was seen.
+	Terminal bool
+}
+
+// Entry is a binding with what it binds.
+type Entry struct {
+	ID
+	Binding
+}
+
+// Store keeps bindings for all replicas. Every method is bounded by its context.
+type Store interface {
+	// Resolve returns the bindings of tasks and contexts of one agent, in one
+	// statement; an id that is bound to nobody is left out. Each id of claims is a
+	// context: it is bound to owner when it is bound to nobody, and its binding is
+	// returned.
+	Resolve(ctx context.Context, agent, owner uuid.UUID, tasks, contexts, claims []string) ([]Entry, error)
+	// Write stores bindings. One that is stored with another owner is left as it is,
+	// and its stored form is returned.
+	Write(ctx context.Context, entries []Entry) (conflicts []Entry, err error)
+	// Owned returns the ids of an owner's tasks of one agent, of one context when
+	// contextID is not empty, in no order.
+	Owned(ctx context.Context, agent, owner uuid.UUID, contextID string) ([]string, error)
+	// Purge removes what ended or was last used before the given times.
+	Purge(ctx context.Context, terminalBefore, contextUsedBefore time.Time) error
+}

@@ -1,0 +1,73 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// MaxCardBytes bounds an agent card.
+const MaxCardBytes = 1 << 20
+
+// wellKnown are the paths below a base URL at which a card is looked for: that of
+// A2A 0.3 and 1.0, then that of 0.2.
+var wellKnown = []string{"/.well-known/agent-card.json", "/.well-known/agent.json"}
+
+// Cards fetches agent cards.
+type Cards struct {
+	// Transport is required.
+	Transport http.RoundTripper
+}
+
+// FetchCard returns the card of the agent at a base URL. A URL that ends in ".json"
+// is that of the card itself. It follows no redirect, and its text names only the
+// status or the kind of failure, never what the address answered.
+func (c *Cards) FetchCard(ctx context.Context, baseURL string) ([]byte, error) {
+	if u, err := url.Parse(baseURL); err == nil && strings.HasSuffix(u.Path, ".json") {
+		return c.get(ctx, baseURL)
+	}
+	var errs []error
+	for _, path := range wellKnown {
+		card, err := c.get(ctx, strings.TrimRight(baseURL, "/")+path)
+		if err == nil {
+			return card, nil
+		}
+		errs = append(errs, err)
+		if _, answered := errors.AsType[*statusError](err); !answered {
+			break // the next path would fail alike
+		}
+	}
+	return nil, errs[0]
+}
+
+type statusError struct{ status int }
+
+func (e *statusError) Error() string { return fmt.Sprintf("the agent answered HTTP %d", e.status) }
+
+func (c *Cards) get(ctx context.Context, address string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make the request for the card: %w", err)
+	}
+	req.Header.Set("Accept", "application/json, application/a2a+json")
+	resp, err := c.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, fmt.Errorf("fetch the card: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch the card: %w", &statusError{resp.StatusCode})
+	}
+	card, err := io.ReadAll(io.LimitReader(resp.Body, MaxCardBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the card: %w", err)
+	}
+	if len(card) > MaxCardBytes {
+		return nil, fmt.Errorf("the card is larger than %d bytes", MaxCardBytes)
+	}
+	return card, nil
+}
