@@ -1,0 +1,273 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1/identityv1connect"
+	"github.com/signalbox-dev/signalbox/internal/api/interceptor"
+	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
+)
+
+// identityHandler serves the IdentityService.
+type identityHandler struct{ *api }
+
+var _ identityv1connect.IdentityServiceHandler = identityHandler{}
+
+// teamPlace and keyPlace are places in lists, as page tokens hold them.
+type (
+	teamPlace struct {
+		Team string `json:"t"`
+	}
+	keyPlace struct {
+		Team string `json:"t"`
+		Key  string `json:"k"`
+	}
+)
+
+// CreateTeam makes a team.
+func (h identityHandler) CreateTeam(ctx context.Context, req *identityv1.CreateTeamRequest) (*identityv1.Team, error) {
+	id := req.GetTeamId()
+	// Whether such a team exists is no matter: who may not make one is told just that.
+	denied := &deniedError{action: "create", resource: "teams"}
+	if err := authorize(ctx, policy.Write, teamResource(id), denied); err != nil {
+		return nil, denied
+	}
+	t, revision, err := h.identity.CreateTeam(ctx, interceptor.Principal(ctx).Name, id, req.GetTeam().GetDisplayName())
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return teamToProto(t), nil
+}
+
+// GetTeam returns one team.
+func (h identityHandler) GetTeam(ctx context.Context, req *identityv1.GetTeamRequest) (*identityv1.Team, error) {
+	t, err := h.team(ctx, policy.Read, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return teamToProto(t), nil
+}
+
+// team returns a team to which the caller may do something.
+func (h identityHandler) team(ctx context.Context, action policy.Action, name string) (identity.Team, error) {
+	id := lastPart(name)
+	if err := authorize(ctx, action, teamResource(id), hiddenTeam(id)); err != nil {
+		return identity.Team{}, err
+	}
+	t, err := h.identity.Team(ctx, id)
+	if errors.Is(err, identity.ErrTeamNotFound) {
+		return identity.Team{}, hiddenTeam(id)
+	}
+	return t, err
+}
+
+// ListTeams returns a page of teams.
+func (h identityHandler) ListTeams(ctx context.Context, req *identityv1.ListTeamsRequest) (*identityv1.ListTeamsResponse, error) {
+	caller, list := interceptor.Principal(ctx), []string{"teams"}
+	only, err := listScope(ctx, policy.KindTeam)
+	if err != nil {
+		return nil, err
+	}
+	q := identity.TeamQuery{Team: only, Limit: pageSize(req.GetPageSize())}
+	if req.GetPageToken() != "" {
+		var place teamPlace
+		if err := h.tokens.read(caller, list, req.GetPageToken(), &place); err != nil {
+			return nil, err
+		}
+		q.After = place.Team
+	}
+	teams, more, err := h.identity.Teams(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	res := &identityv1.ListTeamsResponse{Teams: make([]*identityv1.Team, len(teams))}
+	for i, t := range teams {
+		res.Teams[i] = teamToProto(t)
+	}
+	if more {
+		if res.NextPageToken, err = h.tokens.write(caller, list, teamPlace{Team: teams[len(teams)-1].ID}); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// UpdateTeam changes a team.
+func (h identityHandler) UpdateTeam(ctx context.Context, req *identityv1.UpdateTeamRequest) (*identityv1.Team, error) {
+	if req.GetTeam().GetName() == "" {
+		return nil, errNameMissing("team.name", "teams/demo")
+	}
+	fields, err := maskFields(req.GetUpdateMask(), req.GetTeam(), []string{"display_name"})
+	if err != nil {
+		return nil, err
+	}
+	t, err := h.team(ctx, policy.Write, req.GetTeam().GetName())
+	if err != nil {
+		return nil, err
+	}
+	t, revision, err := h.identity.UpdateTeam(ctx, interceptor.Principal(ctx).Name, t.UID, identity.TeamUpdate{
+		DisplayName: when(fields["display_name"], req.GetTeam().GetDisplayName()), Etag: req.GetTeam().GetEtag(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return teamToProto(t), nil
+}
+
+// DeleteTeam removes a team.
+func (h identityHandler) DeleteTeam(ctx context.Context, req *identityv1.DeleteTeamRequest) (*emptypb.Empty, error) {
+	t, err := h.team(ctx, policy.Write, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	revision, err := h.identity.DeleteTeam(ctx, interceptor.Principal(ctx).Name, t.UID, req.GetEtag())
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return &emptypb.Empty{}, nil
+}
+
+// CreateKey makes a key.
+func (h identityHandler) CreateKey(ctx context.Context, req *identityv1.CreateKeyRequest) (*identityv1.CreateKeyResponse, error) {
+	team := lastPart(req.GetParent())
+	if err := authorize(ctx, policy.Write, keyResource(team, ""), hiddenTeam(team)); err != nil {
+		return nil, err
+	}
+	k, secret, revision, err := h.identity.CreateKey(ctx, interceptor.Principal(ctx).Name, identity.KeyDraft{
+		Team: team, ID: req.GetKeyId(), DisplayName: req.GetKey().GetDisplayName(), Disabled: req.GetKey().GetDisabled(),
+		ExpireTime: timeOf(req.GetKey().GetExpireTime()),
+	})
+	if errors.Is(err, identity.ErrTeamNotFound) {
+		return nil, hiddenTeam(team)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return &identityv1.CreateKeyResponse{Key: keyToProto(k, h.clock.Now()), Secret: secret}, nil
+}
+
+// GetKey returns one key.
+func (h identityHandler) GetKey(ctx context.Context, req *identityv1.GetKeyRequest) (*identityv1.Key, error) {
+	k, err := h.key(ctx, policy.Read, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return keyToProto(k, h.clock.Now()), nil
+}
+
+// key returns a key to which the caller may do something.
+func (h identityHandler) key(ctx context.Context, action policy.Action, name string) (identity.Key, error) {
+	hidden := &hiddenError{resource: name, cause: identity.ErrKeyNotFound}
+	team, id := keyParts(name)
+	k, err := h.identity.Key(ctx, team, id)
+	if errors.Is(err, identity.ErrKeyNotFound) {
+		return identity.Key{}, hidden
+	}
+	if err != nil {
+		return identity.Key{}, err
+	}
+	return k, authorize(ctx, action, keyResource(team, id), hidden)
+}
+
+// ListKeys returns a page of keys.
+func (h identityHandler) ListKeys(ctx context.Context, req *identityv1.ListKeysRequest) (*identityv1.ListKeysResponse, error) {
+	caller, list := interceptor.Principal(ctx), []string{"keys", req.GetParent()}
+	q := identity.KeyQuery{Limit: pageSize(req.GetPageSize())}
+	if parent := lastPart(req.GetParent()); parent != "-" {
+		if err := authorize(ctx, policy.Read, keyResource(parent, ""), hiddenTeam(parent)); err != nil {
+			return nil, err
+		}
+		if _, err := h.identity.Team(ctx, parent); errors.Is(err, identity.ErrTeamNotFound) {
+			return nil, hiddenTeam(parent)
+		} else if err != nil {
+			return nil, err
+		}
+		q.Team = parent
+	} else {
+		var err error
+		if q.Team, err = listScope(ctx, policy.KindKey); err != nil {
+			return nil, err
+		}
+	}
+	if req.GetPageToken() != "" {
+		var place keyPlace
+		if err := h.tokens.read(caller, list, req.GetPageToken(), &place); err != nil {
+			return nil, err
+		}
+		q.AfterTeam, q.AfterKey = place.Team, place.Key
+	}
+	keys, more, err := h.identity.Keys(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	now := h.clock.Now()
+	res := &identityv1.ListKeysResponse{Keys: make([]*identityv1.Key, len(keys))}
+	for i, k := range keys {
+		res.Keys[i] = keyToProto(k, now)
+	}
+	if more {
+		last := keys[len(keys)-1]
+		if res.NextPageToken, err = h.tokens.write(caller, list, keyPlace{Team: last.Team, Key: last.ID}); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// UpdateKey changes a key.
+func (h identityHandler) UpdateKey(ctx context.Context, req *identityv1.UpdateKeyRequest) (*identityv1.Key, error) {
+	if req.GetKey().GetName() == "" {
+		return nil, errNameMissing("key.name", "teams/demo/keys/laptop")
+	}
+	fields, err := maskFields(req.GetUpdateMask(), req.GetKey(), []string{"display_name", "disabled", "expire_time"})
+	if err != nil {
+		return nil, err
+	}
+	return h.updateKey(ctx, req.GetKey().GetName(), identity.KeyUpdate{
+		DisplayName: when(fields["display_name"], req.GetKey().GetDisplayName()),
+		Disabled:    when(fields["disabled"], req.GetKey().GetDisabled()),
+		ExpireTime:  when(fields["expire_time"], timeOf(req.GetKey().GetExpireTime())),
+		Etag:        req.GetKey().GetEtag(),
+	})
+}
+
+// DisableKey makes a key useless.
+func (h identityHandler) DisableKey(ctx context.Context, req *identityv1.DisableKeyRequest) (*identityv1.Key, error) {
+	return h.updateKey(ctx, req.GetName(), identity.KeyUpdate{Disabled: when(true, true)})
+}
+
+func (h identityHandler) updateKey(ctx context.Context, name string, u identity.KeyUpdate) (*identityv1.Key, error) {
+	k, err := h.key(ctx, policy.Write, name)
+	if err != nil {
+		return nil, err
+	}
+	k, revision, err := h.identity.UpdateKey(ctx, interceptor.Principal(ctx).Name, k.UID, u)
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return keyToProto(k, h.clock.Now()), nil
+}
+
+// RotateKey gives a key a new secret.
+func (h identityHandler) RotateKey(ctx context.Context, req *identityv1.RotateKeyRequest) (*identityv1.RotateKeyResponse, error) {
+	k, err := h.key(ctx, policy.Write, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	k, secret, revision, err := h.identity.RotateKey(ctx, interceptor.Principal(ctx).Name, k.UID, req.GetOverlap().AsDuration())
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return &identityv1.RotateKeyResponse{Key: keyToProto(k, h.clock.Now()), Secret: secret}, nil
+}

@@ -1,0 +1,43 @@
+// Package interceptor holds what every call of the management plane goes through:
+// identity, validation, recovery, and the shape of errors.
+package interceptor
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"github.com/signalbox-dev/signalbox/internal/identity"
+)
+
+// Call is what is learned of one call on its way. It is written by the goroutine
+// that serves the call.
+type Call struct {
+	// Principal is who calls, once it is known.
+	Principal identity.Principal
+	// Answered tells that whatever is sent from now on has its final form. Before, it
+	// is the RPC library that found fault with the request.
+	Answered bool
+	// Code is how the call ended; 0 means without an error.
+	Code connect.Code
+	// Reason is the reason of the error.
+	Reason string
+}
+
+type callKey struct{}
+
+// NewContext returns a context that carries a call.
+func NewContext(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// FromContext returns the call that a context carries, or an empty one.
+func FromContext(ctx context.Context) *Call {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
+		return c
+	}
+	return &Call{}
+}
+
+// Principal returns who calls.
+func Principal(ctx context.Context) identity.Principal { return FromContext(ctx).Principal }

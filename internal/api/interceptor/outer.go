@@ -1,0 +1,140 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"connectrpc.com/connect"
+
+	errorv1 "github.com/signalbox-dev/signalbox/gen/signalbox/error/v1"
+	"github.com/signalbox-dev/signalbox/internal/api/fault"
+)
+
+// Outer stands around validation and handlers. It bounds unary calls, recovers
+// panics, and gives every error its final form.
+type Outer struct {
+	// Timeout bounds unary calls.
+	Timeout time.Duration
+	// Convert maps what handlers return.
+	Convert func(ctx context.Context, err error) *connect.Error
+	// Logger gets panics.
+	Logger *slog.Logger
+}
+
+var _ connect.Interceptor = (*Outer)(nil)
+
+// WrapUnary implements [connect.Interceptor].
+func (o *Outer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (res connect.AnyResponse, err error) {
+		call := FromContext(ctx)
+		call.Answered = true
+		bounded, cancel := context.WithTimeout(ctx, o.Timeout)
+		defer cancel()
+		defer func() { err = o.finish(ctx, call, req.Spec(), err, recover()) }()
+		return next(bounded, req)
+	}
+}
+
+// WrapStreamingClient implements [connect.Interceptor]; there are no clients here.
+func (o *Outer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// WrapStreamingHandler implements [connect.Interceptor].
+func (o *Outer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) (err error) {
+		call := FromContext(ctx)
+		call.Answered = true
+		defer func() { err = o.finish(ctx, call, conn.Spec(), err, recover()) }()
+		return next(ctx, conn)
+	}
+}
+
+// finish makes the error that the caller gets of an error or a panic.
+func (o *Outer) finish(ctx context.Context, call *Call, spec connect.Spec, err error, panicked any) error {
+	if panicked != nil {
+		if abort, ok := panicked.(error); ok && errors.Is(abort, http.ErrAbortHandler) {
+			panic(panicked) // net/http's own way to end a call
+		}
+		o.Logger.LogAttrs(ctx, slog.LevelError, "handler panicked", slog.String("method", spec.Procedure),
+			slog.String("panic", fmt.Sprint(panicked)), slog.String("stack", string(debug.Stack())))
+		err = Internal()
+	}
+	if err == nil {
+		return nil
+	}
+	final := o.final(ctx, err)
+	call.Code = final.Code()
+	if info, ok := fault.Info(final); ok {
+		call.Reason = info.GetReason()
+	}
+	return final
+}
+
+// Internal is what a caller gets for a fault of the gateway.
+func Internal() *connect.Error {
+	return fault.New(connect.CodeInternal, errorv1.Reason_REASON_INTERNAL, "a fault of the gateway; its log has the cause", nil)
+}
+
+func (o *Outer) final(ctx context.Context, err error) *connect.Error {
+	if invalid, ok := errors.AsType[*protovalidate.ValidationError](err); ok {
+		return invalidMessage(err, invalid)
+	}
+	final, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return o.Convert(ctx, err)
+	}
+	if _, ok := fault.Info(final); !ok {
+		fault.Add(final, ReasonOf(final.Code()), nil)
+	}
+	return final
+}
+
+// invalidMessage adds the reason to what the validator found. The error carries
+// all violations already; the reason names the first.
+func invalidMessage(err error, invalid *protovalidate.ValidationError) *connect.Error {
+	final, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		final = connect.NewError(connect.CodeInvalidArgument, invalid)
+		if detail, err := connect.NewErrorDetail(invalid.ToProto()); err == nil {
+			final.AddDetail(detail)
+		}
+	}
+	metadata := map[string]string{}
+	if len(invalid.Violations) > 0 {
+		first := invalid.Violations[0].Proto
+		metadata["field"] = protovalidate.FieldPathString(first.GetField())
+		metadata["rule"] = first.GetRuleId()
+		metadata["problem"] = first.GetMessage()
+	}
+	fault.Add(final, errorv1.Reason_REASON_INVALID_ARGUMENT, metadata)
+	return final
+}
+
+// ReasonOf returns the reason that stands for a code when nothing better is known.
+func ReasonOf(code connect.Code) errorv1.Reason {
+	switch code {
+	case connect.CodeInvalidArgument, connect.CodeOutOfRange, connect.CodeUnknown:
+		return errorv1.Reason_REASON_MALFORMED_REQUEST
+	case connect.CodeResourceExhausted:
+		return errorv1.Reason_REASON_REQUEST_TOO_LARGE
+	case connect.CodeDeadlineExceeded, connect.CodeCanceled:
+		return errorv1.Reason_REASON_REQUEST_TIMEOUT
+	case connect.CodeNotFound, connect.CodeUnimplemented:
+		return errorv1.Reason_REASON_NOT_FOUND
+	case connect.CodeUnauthenticated:
+		return errorv1.Reason_REASON_CREDENTIALS_INVALID
+	case connect.CodePermissionDenied:
+		return errorv1.Reason_REASON_PERMISSION_DENIED
+	case connect.CodeUnavailable:
+		return errorv1.Reason_REASON_SHUTTING_DOWN
+	case connect.CodeAlreadyExists, connect.CodeFailedPrecondition, connect.CodeAborted, connect.CodeInternal, connect.CodeDataLoss:
+	}
+	return errorv1.Reason_REASON_INTERNAL
+}

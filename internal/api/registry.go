@@ -1,0 +1,177 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1/registryv1connect"
+	"github.com/signalbox-dev/signalbox/internal/api/interceptor"
+	"github.com/signalbox-dev/signalbox/internal/filter"
+	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
+	"github.com/signalbox-dev/signalbox/internal/registry"
+)
+
+// registryHandler serves the RegistryService.
+type registryHandler struct{ *api }
+
+var _ registryv1connect.RegistryServiceHandler = registryHandler{}
+
+// CreateAgent registers an agent.
+func (h registryHandler) CreateAgent(ctx context.Context, req *registryv1.CreateAgentRequest) (*registryv1.Agent, error) {
+	team, err := h.ownerTeam(ctx, "agent.team", req.GetAgent().GetTeam(), "agents/"+req.GetAgentId())
+	if err != nil {
+		return nil, err
+	}
+	draft, err := draftOf(req.GetAgentId(), team, req.GetAgent())
+	if err != nil {
+		return nil, err
+	}
+	a, revision, err := h.registry.Create(ctx, interceptor.Principal(ctx).Name, draft)
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return agentToProto(a), nil
+}
+
+// ImportAgent registers an agent from its card.
+func (h registryHandler) ImportAgent(ctx context.Context, req *registryv1.ImportAgentRequest) (*registryv1.Agent, error) {
+	team, err := h.ownerTeam(ctx, "team", req.GetTeam(), "agents/"+req.GetAgentId())
+	if err != nil {
+		return nil, err
+	}
+	card, err := cardOf(req.GetCard(), req.GetCardJson())
+	if err != nil {
+		return nil, err
+	}
+	a, revision, err := h.registry.Import(ctx, interceptor.Principal(ctx).Name, registry.ImportDraft{
+		ID: req.GetAgentId(), Team: team, Visibility: visibilityOf(req.GetVisibility()), CardURL: req.GetCardUrl(), Card: card,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return agentToProto(a), nil
+}
+
+// ownerTeam returns the id of the team that a new agent is to belong to.
+func (h registryHandler) ownerTeam(ctx context.Context, field, name, agent string) (string, error) {
+	team := lastPart(name)
+	if team == "" {
+		if team = interceptor.Principal(ctx).Team; team == "" {
+			return "", &invalidError{field: field, problem: `must name the owner, for example "teams/demo": the admin key belongs to no team`}
+		}
+	}
+	return team, authorize(ctx, policy.Write, policy.Resource{Kind: policy.KindAgent, Name: agent, Team: team}, hiddenTeam(team))
+}
+
+// GetAgent returns one agent.
+func (h registryHandler) GetAgent(ctx context.Context, req *registryv1.GetAgentRequest) (*registryv1.Agent, error) {
+	a, err := h.agent(ctx, policy.Read, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return agentToProto(a), nil
+}
+
+// agent returns an agent to which the caller may do something.
+func (h registryHandler) agent(ctx context.Context, action policy.Action, name string) (registry.Agent, error) {
+	hidden := &hiddenError{resource: name, cause: registry.ErrAgentNotFound}
+	a, err := h.registry.Agent(ctx, lastPart(name))
+	if errors.Is(err, registry.ErrAgentNotFound) {
+		return registry.Agent{}, hidden
+	}
+	if err != nil {
+		return registry.Agent{}, err
+	}
+	return a, authorize(ctx, action, agentResource(&a), hidden)
+}
+
+// ListAgents returns a page of agents.
+func (h registryHandler) ListAgents(ctx context.Context, req *registryv1.ListAgentsRequest) (*registryv1.ListAgentsResponse, error) {
+	conditions, err := filter.Parse(req.GetFilter(), registry.FilterFields())
+	if err != nil {
+		return nil, err
+	}
+	order, desc, err := registry.ParseOrder(req.GetOrderBy())
+	if err != nil {
+		return nil, err
+	}
+	caller := interceptor.Principal(ctx)
+	q := registry.Query{Conditions: conditions, Order: order, Desc: desc, Limit: pageSize(req.GetPageSize())}
+	if q.Team, err = listScope(ctx, policy.KindAgent); err != nil {
+		return nil, err
+	}
+	list := []string{"agents", req.GetFilter(), req.GetOrderBy()}
+	if req.GetPageToken() != "" {
+		q.After = &registry.Cursor{}
+		if err := h.tokens.read(caller, list, req.GetPageToken(), q.After); err != nil {
+			return nil, err
+		}
+	}
+	agents, next, err := h.registry.Agents(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	res := &registryv1.ListAgentsResponse{Agents: make([]*registryv1.Agent, len(agents))}
+	for i, a := range agents {
+		res.Agents[i] = agentToProto(a)
+	}
+	if next != nil {
+		if res.NextPageToken, err = h.tokens.write(caller, list, next); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// UpdateAgent changes an agent.
+func (h registryHandler) UpdateAgent(ctx context.Context, req *registryv1.UpdateAgentRequest) (*registryv1.Agent, error) {
+	if req.GetAgent().GetName() == "" {
+		return nil, errNameMissing("agent.name", "agents/echo")
+	}
+	fields, err := maskFields(req.GetUpdateMask(), req.GetAgent(), updatableAgentFields())
+	if err != nil {
+		return nil, err
+	}
+	update, err := updateOf(req.GetAgent(), fields)
+	if err != nil {
+		return nil, err
+	}
+	a, err := h.agent(ctx, policy.Write, req.GetAgent().GetName())
+	if err != nil {
+		return nil, err
+	}
+	a, revision, err := h.registry.Update(ctx, interceptor.Principal(ctx).Name, a.UID, update)
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return agentToProto(a), nil
+}
+
+// DeleteAgent removes an agent.
+func (h registryHandler) DeleteAgent(ctx context.Context, req *registryv1.DeleteAgentRequest) (*emptypb.Empty, error) {
+	a, err := h.agent(ctx, policy.Write, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	revision, err := h.registry.Delete(ctx, interceptor.Principal(ctx).Name, a.UID, req.GetEtag())
+	if err != nil {
+		return nil, err
+	}
+	h.sync(ctx, revision)
+	return &emptypb.Empty{}, nil
+}
+
+func hiddenTeam(id string) error {
+	return &hiddenError{resource: identity.TeamName(id), cause: identity.ErrTeamNotFound}
+}
+
+func errNameMissing(field, example string) error {
+	return &invalidError{field: field, problem: `must name the resource, for example "` + example + `"`}
+}
