@@ -1,0 +1,380 @@
+// Package app puts a gateway together and runs it. It is the one package that knows
+// all others.
+package app
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/audit/spool"
+	"github.com/signalbox-dev/signalbox/internal/config"
+	"github.com/signalbox-dev/signalbox/internal/dataplane"
+	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/postgres"
+	"github.com/signalbox-dev/signalbox/internal/registry"
+	"github.com/signalbox-dev/signalbox/internal/snapshot"
+	"github.com/signalbox-dev/signalbox/internal/store"
+	"github.com/signalbox-dev/signalbox/internal/task"
+	"github.com/signalbox-dev/signalbox/internal/telemetry"
+	"github.com/signalbox-dev/signalbox/internal/upstream"
+)
+
+// Version is the version of the gateway.
+const Version = "0.1.0"
+
+// settleTime is what of the drain time is kept for writing the record.
+const settleTime = 5 * time.Second
+
+// App is a gateway that is ready to run.
+type App struct {
+	cfg    *config.Config
+	logger *slog.Logger
+	ready  chan struct{}
+
+	listeners []net.Listener
+	servers   []*http.Server
+	private   *postgres.Server // nil when a database is configured
+	pool      *pgxpool.Pool
+	spool     *spool.Spool
+	recorder  *audit.SpoolRecorder
+	shipper   *audit.Shipper
+	follower  *snapshot.Follower
+	listener  *store.Listener // nil when changes are polled for alone
+	wake      chan struct{}
+	ledger    *task.Ledger
+	parts     *store.Partitions
+	people    *identity.Service
+	catalogue *registry.Service
+	proxy     *dataplane.Proxy
+	transport *http.Transport
+	tracing   *telemetry.Tracing
+	metrics   *prometheus.Registry
+	admin     identity.AdminKey
+	// draining is closed when the gateway begins to stop.
+	draining chan struct{}
+}
+
+// New opens the database and everything that rests on it. Run must follow, or Close.
+func New(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *App, err error) {
+	a := &App{
+		cfg: cfg, logger: logger, ready: make(chan struct{}), wake: make(chan struct{}, 1),
+		metrics: prometheus.NewRegistry(), draining: make(chan struct{}),
+	}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		a.listen, a.openDatabase, a.openRecord, a.openConfiguration, a.openDataPlane, a.openServers,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// listen takes the addresses first, so that a second gateway on them fails at once.
+func (a *App) listen(ctx context.Context) error {
+	for _, address := range []string{a.cfg.Listen, a.cfg.ManagementListen} {
+		if address == "" {
+			continue
+		}
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("listen on %s (choose another address with --listen): %w", address, err)
+		}
+		a.listeners = append(a.listeners, l)
+	}
+	return nil
+}
+
+func (a *App) openDatabase(ctx context.Context) (err error) {
+	dsn := a.cfg.DatabaseURL
+	if dsn == "" {
+		if a.private, err = startPrivate(ctx, a.cfg, a.logger); err != nil {
+			return err
+		}
+		dsn = a.private.ConnString()
+	}
+	if err := migrate(ctx, dsn, a.logger); err != nil {
+		return err
+	}
+	if a.pool, err = newPool(ctx, dsn, a.cfg.Database.MaxConnections); err != nil {
+		return err
+	}
+	if a.cfg.Database.Listen {
+		a.listener = store.NewListener(a.pool, a.logger)
+	}
+	a.parts, err = store.NewPartitions(store.PartitionsConfig{Pool: a.pool, Logger: a.logger})
+	if err != nil {
+		return err
+	}
+	return a.parts.Ensure(ctx)
+}
+
+func (a *App) openRecord(ctx context.Context) (err error) {
+	a.spool, err = spool.Open(spool.Config{
+		Dir: filepath.Join(a.cfg.DataDir, "spool"), MaxBytes: a.cfg.Audit.SpoolBytes, Logger: a.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("open the local record: %w", err)
+	}
+	instruments, err := newRecordMetrics(a.metrics, a.spool)
+	if err != nil {
+		return err
+	}
+	a.recorder, err = audit.NewRecorder(audit.RecorderConfig{Spool: a.spool, Logger: a.logger, Metrics: instruments})
+	if err != nil {
+		return err
+	}
+	a.shipper, err = audit.NewShipper(audit.ShipperConfig{
+		Spool: a.spool, Ledger: store.NewEvents(a.pool), Replica: uuid.UUID(a.spool.Replica()), Epoch: a.spool.Epoch(),
+		ServedRevision: func() int64 { return a.follower.Current().Revision() },
+		Logger:         a.logger, Metrics: instruments,
+	})
+	if err != nil {
+		return err
+	}
+	return a.shipper.Start(ctx)
+}
+
+func (a *App) openConfiguration(ctx context.Context) (err error) {
+	s := store.New(a.pool)
+	a.admin, err = identity.EnsureAdminKey(ctx, s, a.AdminKeyFile(), string(a.cfg.AdminKey), a.logger)
+	if err != nil {
+		return err
+	}
+	a.follower, err = snapshot.NewFollower(ctx, snapshot.Config{
+		Source: s, Wake: a.wake, AdminSecret: a.admin.Given, Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	a.ledger, err = task.NewLedger(task.Config{
+		Store: store.NewOwnership(a.pool), Timeout: a.cfg.Admit.DatabaseTimeout, Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	guard, err := upstream.NewGuard(a.cfg.AllowedNetworks, a.addresses())
+	if err != nil {
+		return err
+	}
+	a.transport = upstream.NewTransport(guard, int64(a.cfg.Limits.HeaderBytes))
+	a.people, err = identity.New(identity.Config{Store: s, Logger: a.logger})
+	if err != nil {
+		return err
+	}
+	a.catalogue, err = registry.New(registry.Config{
+		Store: s, Cards: &upstream.Cards{Transport: a.transport}, Addresses: guard, Logger: a.logger,
+	})
+	return err
+}
+
+// addresses are those that the gateway listens on, which it must never dial.
+func (a *App) addresses() []netip.AddrPort {
+	var own []netip.AddrPort
+	for _, l := range a.listeners {
+		if to, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
+			own = append(own, to)
+		}
+	}
+	return own
+}
+
+func (a *App) openDataPlane(ctx context.Context) (err error) {
+	a.tracing, err = telemetry.NewTracing(ctx, a.cfg.Telemetry.OTLPEndpoint, a.cfg.Telemetry.OTLPProtocol, Version)
+	if err != nil {
+		return err
+	}
+	seal, err := pageSeal(ctx, store.New(a.pool))
+	if err != nil {
+		return err
+	}
+	guard, err := upstream.NewGuard(a.cfg.AllowedNetworks, a.addresses())
+	if err != nil {
+		return err
+	}
+	instruments, err := dataplane.NewMetrics(a.metrics)
+	if err != nil {
+		return err
+	}
+	maxAge := a.cfg.Snapshot.MaxAge
+	if maxAge == 0 {
+		maxAge = -1 // no end
+	}
+	a.proxy, err = dataplane.New(dataplane.Config{
+		Snapshots: a.follower, Tasks: a.ledger, Recorder: a.recorder, Upstream: a.transport, Push: guard,
+		PageSeal: seal, PublicURL: a.cfg.PublicURL, PushLoopback: a.cfg.Testing.PushLoopback,
+		Limits: dataplane.Limits{
+			RequestBytes: a.cfg.Limits.RequestBytes, ReplyBytes: a.cfg.Limits.ReplyBytes, EventBytes: a.cfg.Limits.EventBytes,
+			UnaryTimeout: a.cfg.Unary.Timeout, StreamIdle: a.cfg.Stream.Idle, OrphanTimeout: a.cfg.Stream.OrphanTimeout,
+			HeaderDelay: a.cfg.Stream.HeaderDelay, KeepAlive: a.cfg.Stream.KeepAlive,
+			BodyGrace: a.cfg.Limits.SlowBody, BodyRate: a.cfg.Limits.BodyRate, SnapshotAge: maxAge,
+		},
+		Used: a.people.RecordUse, Tracer: a.tracing.Tracer(), Metrics: instruments,
+		MirrorStatus: a.cfg.MirrorStatus(), Logger: a.logger,
+	})
+	return err
+}
+
+// pageSeal seals page tokens with a key that all replicas share.
+func pageSeal(ctx context.Context, s *store.Store) (cipher.AEAD, error) {
+	key, err := s.SharedSecret(ctx, "dataplane-page-tokens")
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("make the page token cipher: %w", err)
+	}
+	return cipher.NewGCM(block)
+}
+
+// Ready is closed when the gateway serves.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// URL is the gateway's own address, "http://host:port".
+func (a *App) URL() string { return "http://" + a.listeners[0].Addr().String() }
+
+// AdminKey is the admin key's secret; empty when this replica does not know it.
+func (a *App) AdminKey() string { return a.admin.Secret }
+
+// AdminKeyMade tells whether the admin key was made by this start.
+func (a *App) AdminKeyMade() bool { return a.admin.Made }
+
+// AdminKeyFile is where the admin key is kept unless the environment gives it.
+func (a *App) AdminKeyFile() string { return filepath.Join(a.cfg.DataDir, "admin.key") }
+
+// Run serves until ctx ends, then drains and stops everything. It returns nil after
+// a regular stop.
+func (a *App) Run(ctx context.Context) error {
+	defer a.Close()
+	// What keeps the record goes on until the last call has ended.
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	work, background := errgroup.WithContext(background)
+	for _, run := range []func(context.Context) error{
+		a.follower.Run, a.recorder.Run, a.shipper.Run, a.ledger.Run, a.parts.Run, a.people.Run, a.catalogue.Run,
+	} {
+		work.Go(func() error { return run(background) })
+	}
+	if a.listener != nil {
+		work.Go(func() error { return a.listener.Listen(background, a.wake) })
+	}
+	serving := make(chan error, len(a.servers))
+	for i, s := range a.servers {
+		go func() { serving <- s.Serve(a.listeners[i]) }()
+	}
+	close(a.ready)
+
+	var failure error
+	select {
+	case <-ctx.Done():
+	case <-background.Done():
+		failure = errors.New("a part of the gateway stopped")
+	case failure = <-serving:
+	case <-a.privateDone():
+		failure = fmt.Errorf("the private Postgres cannot be kept running: %w", a.private.Err())
+	}
+	a.logger.LogAttrs(ctx, slog.LevelInfo, "stopping", slog.Duration("drain_timeout", a.cfg.DrainTimeout))
+	a.drain(context.WithoutCancel(ctx))
+	stopBackground()
+	if err := work.Wait(); err != nil {
+		failure = err
+	}
+	a.settle(context.WithoutCancel(ctx))
+	return failure
+}
+
+func (a *App) privateDone() <-chan struct{} {
+	if a.private == nil {
+		return nil
+	}
+	return a.private.Done()
+}
+
+// drain ends calls: it waits for those that are open, then cuts what is left.
+func (a *App) drain(ctx context.Context) {
+	close(a.draining)
+	wait, cancel := context.WithTimeout(ctx, max(a.cfg.DrainTimeout-settleTime, 0))
+	defer cancel()
+	// Calls that are cut get their error over a connection that is still there.
+	connections, cancelConnections := context.WithTimeout(ctx, max(a.cfg.DrainTimeout-settleTime, 0)+2*time.Second)
+	defer cancelConnections()
+	var g errgroup.Group
+	for _, s := range a.servers {
+		g.Go(func() error {
+			if err := s.Shutdown(connections); err != nil {
+				return s.Close()
+			}
+			return nil
+		})
+	}
+	a.proxy.Drain(wait)
+	if err := g.Wait(); err != nil {
+		a.logger.LogAttrs(ctx, slog.LevelWarn, "connections were cut", slog.Any("error", err))
+	}
+}
+
+// settle brings what is recorded into the database. What cannot be brought there now
+// is in the spool and will be at the next start.
+func (a *App) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	a.people.Flush(ctx)
+	if err := a.recorder.Flush(); err != nil {
+		a.logger.LogAttrs(ctx, slog.LevelError, "the last refusals were not recorded", slog.Any("error", err))
+	}
+	if err := a.shipper.Drain(ctx); err != nil {
+		a.logger.LogAttrs(ctx, slog.LevelWarn, "the last records wait in the spool for the next start", slog.Any("error", err))
+	}
+	if err := a.tracing.Stop(ctx); err != nil {
+		a.logger.LogAttrs(ctx, slog.LevelWarn, "the last spans were not sent", slog.Any("error", err))
+	}
+}
+
+// Close lets go of everything. It may be called more than once.
+func (a *App) Close() {
+	for _, l := range a.listeners {
+		_ = l.Close() // closed already after a regular stop
+	}
+	if a.transport != nil {
+		a.transport.CloseIdleConnections()
+	}
+	if a.spool != nil {
+		if err := a.spool.Close(); err != nil {
+			a.logger.LogAttrs(context.Background(), slog.LevelError, "the local record was not closed", slog.Any("error", err))
+		}
+		a.spool = nil
+	}
+	if a.pool != nil {
+		a.pool.Close()
+		a.pool = nil
+	}
+	if a.private != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := a.private.Stop(ctx); err != nil {
+			a.logger.LogAttrs(ctx, slog.LevelError, "the private Postgres was not stopped", slog.Any("error", err))
+		}
+		a.private = nil
+	}
+}

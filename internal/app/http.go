@@ -1,0 +1,119 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/signalbox-dev/signalbox/internal/api"
+	"github.com/signalbox-dev/signalbox/internal/dataplane"
+	"github.com/signalbox-dev/signalbox/internal/store"
+)
+
+// openServers puts the planes on their listeners: both on one, or the management
+// plane, health and metrics on a second.
+func (a *App) openServers(ctx context.Context) error {
+	management, err := a.management(ctx)
+	if err != nil {
+		return err
+	}
+	if len(a.listeners) == 1 {
+		a.servers = []*http.Server{a.server(route(a.proxy, management))}
+		return nil
+	}
+	health := a.health()
+	a.servers = []*http.Server{a.server(route(a.proxy, health)), a.server(management)}
+	return nil
+}
+
+func (a *App) server(h http.Handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: h, Protocols: protocols,
+		// No limit on the whole of a request or reply: streams have none.
+		ReadHeaderTimeout: a.cfg.Limits.SlowHeader,
+		MaxHeaderBytes:    a.cfg.Limits.HeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
+		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// route sends calls to the data plane and everything else to rest. It looks at the
+// path itself: http.ServeMux would redirect what it finds untidy.
+func route(proxy *dataplane.Proxy, rest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Path
+		if path == dataplane.Prefix || strings.HasPrefix(path, dataplane.Prefix+"/") {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+}
+
+// health serves liveness and readiness.
+func (a *App) health() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /readyz", a.readyz)
+	return mux
+}
+
+// readiness is what /readyz answers.
+type readiness struct {
+	Ready    bool     `json:"ready"`
+	Revision int64    `json:"revision"`
+	Problems []string `json:"problems,omitempty"`
+}
+
+func (a *App) readyz(w http.ResponseWriter, _ *http.Request) {
+	state := readiness{Revision: a.follower.Current().Revision()}
+	select {
+	case <-a.draining:
+		state.Problems = append(state.Problems, "the gateway is shutting down")
+	default:
+	}
+	if limit := a.cfg.Snapshot.MaxAge; limit > 0 && a.follower.Age() > limit {
+		state.Problems = append(state.Problems, "the configuration could not be confirmed for too long")
+	}
+	if err := a.recorder.Ready(); err != nil {
+		state.Problems = append(state.Problems, err.Error())
+	}
+	state.Ready = len(state.Problems) == 0
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Signalbox-Revision", strconv.FormatInt(state.Revision, 10))
+	if !state.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(state) // a prober that has gone needs no answer
+}
+
+// management serves health, metrics and the management plane.
+func (a *App) management(ctx context.Context) (http.Handler, error) {
+	key, err := store.New(a.pool).SharedSecret(ctx, "management-page-tokens")
+	if err != nil {
+		return nil, err
+	}
+	services, err := api.New(api.Config{
+		Identity: a.people, Registry: a.catalogue, Events: store.NewEvents(a.pool),
+		Snapshot: a.follower.Current, Syncer: a.follower, PageTokenKey: key, Draining: a.draining,
+		TracerProvider: a.tracing.Provider(), Logger: a.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := a.health()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}))
+	mux.Handle("/", services)
+	return mux, nil
+}

@@ -1,0 +1,222 @@
+package dataplane
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
+	"github.com/signalbox-dev/signalbox/internal/registry"
+	"github.com/signalbox-dev/signalbox/internal/snapshot"
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
+	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
+)
+
+// serveDiscovery serves what the gateway itself answers: cards and the list of agents.
+func (c *call) serveDiscovery(name string, t target) {
+	c.opening.Dialect = "HTTP"
+	c.opening.Method = "GetAgentCard"
+	if t == targetList {
+		c.opening.Method, c.opening.Agent = "ListAgents", ""
+	}
+	if m := c.x.Method(); m != http.MethodGet && m != http.MethodHead {
+		// Who is asking does not matter: this says nothing about any agent.
+		if f := c.authenticate(); f != nil {
+			c.refuse(f)
+			return
+		}
+		c.refuse(methodNotAllowed(m, "GET, HEAD"))
+		return
+	}
+	anonymous, f := c.authenticateReader(t)
+	if f == nil {
+		f = c.available()
+	}
+	if f != nil {
+		c.refuse(f)
+		return
+	}
+	if t == targetList {
+		c.serveList()
+		return
+	}
+	if f := c.resolve(name); f != nil {
+		if anonymous {
+			// Whether an agent exists is nothing that a stranger learns.
+			f = unauthenticated("CREDENTIALS_MISSING",
+				`no credential was given; send "Authorization: Bearer <your key>"`, challengeMissing)
+		}
+		c.refuse(f)
+		return
+	}
+	c.decide(policy.Discover, c.agent)
+	c.serveCard(anonymous)
+}
+
+// authenticateReader lets a caller without a credential pass where cards of PUBLIC
+// agents are asked for.
+func (c *call) authenticateReader(t target) (anonymous bool, f *fault) {
+	if _, given := c.credential(); !given && t == targetCard {
+		c.principal = identity.Principal{Kind: identity.KindAnonymous}
+		return true, nil
+	}
+	return false, c.authenticate()
+}
+
+func (c *call) serveCard(anonymous bool) {
+	if len(c.agent.Route.Interfaces) == 0 {
+		f := versionNotSupported(a2a.V10, fmt.Sprintf("agent %q speaks A2A, but not over JSON-RPC", c.agent.ID))
+		f.status = http.StatusNotFound
+		c.refuse(f)
+		return
+	}
+	edit := c.cardEdit()
+	card := a2a.SynthesizeCard(a2a.Card{
+		Name: firstOf(c.agent.DisplayName, c.agent.ID), Description: c.agent.Description, Streaming: true,
+	}, edit)
+	if c.agent.Route.HasCard {
+		var err error
+		if card, err = a2a.RewriteCard(c.agent.Card, edit); err != nil {
+			c.refuse(invalidAgentReply("the agent's card cannot be read; its owner must correct it"))
+			return
+		}
+	}
+	h := c.x.ReplyHeader()
+	if anonymous {
+		h.Set("Cache-Control", "public, max-age=60")
+	} else {
+		h.Set("Cache-Control", "private, max-age=60")
+	}
+	h.Set("Vary", "Authorization, X-Api-Key, X-Litellm-Api-Key")
+	c.replyCached("application/json", card)
+}
+
+// cardEdit is what changes in the agent's card: where it is, and what works here.
+func (c *call) cardEdit() a2a.CardEdit {
+	versions := c.agent.Route.Versions()
+	return a2a.CardEdit{
+		URL: c.agentURL(c.agent), Version: versions[0], Versions: versions,
+		PushNotifications: c.agent.Push == registry.PushDirect,
+	}
+}
+
+// agentURL is the gateway's address of an agent, as the caller can use it.
+func (c *call) agentURL(a *snapshot.Agent) string {
+	base := c.p.cfg.PublicURL
+	if base == "" {
+		base = c.x.Origin()
+	}
+	return base + Prefix + "/" + a.ID
+}
+
+// replyCached sends a body with its entity tag, or 304 to a caller that has it.
+func (c *call) replyCached(contentType string, body []byte) {
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	h := c.x.ReplyHeader()
+	h.Set("Etag", tag)
+	for _, given := range strings.Split(c.x.Header().Get("If-None-Match"), ",") {
+		given = strings.TrimPrefix(strings.TrimSpace(given), "W/")
+		if given == tag || given == "*" {
+			c.end(audit.Succeeded, http.StatusNotModified)
+			c.setRevision()
+			c.x.WriteStatus(http.StatusNotModified)
+			return
+		}
+	}
+	h.Set("Content-Type", contentType)
+	c.reply(audit.Succeeded, http.StatusOK, body)
+}
+
+// Bounds of a page of GET /a2a.
+const (
+	defaultAgentsPage = 1000
+	largestAgentsPage = 1000
+)
+
+// serveList serves the agents that the caller may call, ordered by name.
+func (c *call) serveList() {
+	size := defaultAgentsPage
+	if given := c.x.Query("pageSize"); len(given) > 0 {
+		n, err := strconv.Atoi(given[0])
+		if err != nil || n < 1 || n > largestAgentsPage {
+			f := invalidParams(fmt.Sprintf("pageSize must be a number from 1 to %d", largestAgentsPage))
+			f.status = http.StatusBadRequest
+			c.refuse(f)
+			return
+		}
+		size = n
+	}
+	after := ""
+	if given := c.x.Query("pageToken"); len(given) > 0 {
+		after = given[0] // the last name of the page before: it hides nothing
+	}
+	var agents []*snapshot.Agent
+	c.snap.EachAgent(func(a *snapshot.Agent) bool {
+		if a.ID > after && a.State.Callable() && len(a.Route.Interfaces) > 0 &&
+			policy.Decide(c.question(policy.Discover, a)).Permit {
+			agents = append(agents, a)
+		}
+		return true
+	})
+	slices.SortFunc(agents, func(a, b *snapshot.Agent) int { return strings.Compare(a.ID, b.ID) })
+	next := ""
+	if len(agents) > size {
+		agents = agents[:size]
+		next = agents[size-1].ID
+	}
+	body := []byte(`{"agents":[`)
+	for i, a := range agents {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = c.appendListed(body, a)
+	}
+	body = append(body, `],"nextPageToken":`...)
+	body = jsonrpc.AppendString(body, next)
+	body = append(body, '}')
+	c.x.ReplyHeader().Set("Cache-Control", "private, no-cache")
+	c.x.ReplyHeader().Set("Content-Type", "application/json")
+	c.reply(audit.Succeeded, http.StatusOK, body)
+}
+
+func (c *call) appendListed(dst []byte, a *snapshot.Agent) []byte {
+	url := c.agentURL(a)
+	member := func(name, value string) {
+		dst = append(dst, ',', '"')
+		dst = append(dst, name...)
+		dst = append(dst, '"', ':')
+		dst = jsonrpc.AppendString(dst, value)
+	}
+	list := func(name string, values []string) {
+		dst = append(dst, ',', '"')
+		dst = append(dst, name...)
+		dst = append(dst, '"', ':', '[')
+		for i, v := range values {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = jsonrpc.AppendString(dst, v)
+		}
+		dst = append(dst, ']')
+	}
+	dst = append(dst, `{"name":`...)
+	dst = jsonrpc.AppendString(dst, a.ID)
+	member("displayName", a.DisplayName)
+	member("description", a.Description)
+	list("tags", a.Tags)
+	versions := make([]string, 0, 2)
+	for _, v := range a.Route.Versions() {
+		versions = append(versions, v.String())
+	}
+	list("protocolVersions", versions)
+	member("url", url)
+	member("cardUrl", url+"/.well-known/agent-card.json")
+	return append(dst, '}')
+}

@@ -1,0 +1,217 @@
+package dataplane
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
+	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
+)
+
+// Codes of the gateway's own refusals; the protocol's are in a2a and jsonrpc.
+const (
+	codeUnauthenticated = -31401
+	codeDenied          = -31403
+	codeNotFound        = -31404
+	codeUnavailable     = -31503
+)
+
+// Codes of A2A 1.0, section 5.4, of which 0.3 has all but the last.
+const (
+	codeTaskNotFound       = -32001
+	codePushNotSupported   = -32003
+	codeContentType        = -32005
+	codeInvalidAgentReply  = -32006
+	codeVersionUnsupported = -32009
+)
+
+// Domains of google.rpc.ErrorInfo.
+const (
+	domainGateway  = "signalbox.dev"
+	domainProtocol = "a2a-protocol.org"
+)
+
+// fault is a refusal or failure as the caller will see it. Its text holds nothing of
+// an agent's address and nothing that another caller owns.
+type fault struct {
+	status     int // HTTP status when no stream has begun; 0 means 200
+	mirror     int // HTTP status when statuses are mirrored; 0 means status
+	code       int
+	reason     string
+	domain     string // empty means the gateway's
+	message    string
+	metadata   []string // name, value, name, value …
+	retryAfter int      // seconds; 0 means none
+	allow      string   // value of the Allow header
+	challenge  string   // value of the WWW-Authenticate header
+	outcome    audit.Outcome
+}
+
+func (f *fault) Error() string { return f.message }
+
+// with adds a named value for programs to read.
+func (f *fault) with(name, value string) *fault {
+	f.metadata = append(f.metadata, name, value)
+	return f
+}
+
+const (
+	challengeMissing = `Bearer realm="signalbox"`
+	challengeInvalid = `Bearer realm="signalbox", error="invalid_token"`
+)
+
+func unauthenticated(reason, message, challenge string) *fault {
+	return &fault{
+		status: 401, code: codeUnauthenticated, reason: reason, message: message, challenge: challenge,
+		outcome: audit.Refused,
+	}
+}
+
+// agentNotFound is the same for an agent that does not exist and for one that the
+// caller may not see.
+func agentNotFound() *fault {
+	return &fault{
+		status: 404, code: codeNotFound, reason: "AGENT_NOT_FOUND", outcome: audit.Refused,
+		message: "there is no agent of this name that you may call; GET /a2a lists those that you may",
+	}
+}
+
+func notFound(path string) *fault {
+	return &fault{
+		status: 404, code: codeNotFound, reason: "NOT_FOUND", outcome: audit.Refused,
+		message: fmt.Sprintf("nothing is at %.200q; post JSON-RPC to /a2a/{agent}", path),
+	}
+}
+
+func methodNotAllowed(method, allow string) *fault {
+	return &fault{
+		status: 405, code: jsonrpc.CodeInvalidRequest, reason: "METHOD_NOT_ALLOWED", allow: allow, outcome: audit.Refused,
+		message: fmt.Sprintf("HTTP method %.20q is not for this path; use %s", method, allow),
+	}
+}
+
+// protocolFault is an error of JSON-RPC itself.
+func protocolFault(e *jsonrpc.Error) *fault {
+	return &fault{code: e.Code, reason: e.Reason, message: e.Message, outcome: audit.Refused}
+}
+
+func invalidParams(message string) *fault {
+	return &fault{code: jsonrpc.CodeInvalidParams, reason: jsonrpc.ReasonInvalidParams, message: message, outcome: audit.Refused}
+}
+
+// taskNotFound is the same for a task that does not exist and for one of another caller.
+func taskNotFound() *fault {
+	return &fault{
+		code: codeTaskNotFound, reason: "TASK_NOT_FOUND", domain: domainProtocol, outcome: audit.Refused,
+		message: "task not found: there is no task of this id that is yours",
+	}
+}
+
+// contextNotUsable has one fixed text, so that nothing can be learned from it.
+func contextNotUsable() *fault {
+	return &fault{
+		code: jsonrpc.CodeInvalidParams, reason: "CONTEXT_NOT_USABLE", outcome: audit.Refused,
+		message: "this contextId cannot be used; leave it out to begin a new context",
+	}
+}
+
+func versionNotSupported(v a2a.Version, message string) *fault {
+	f := &fault{
+		code: codeVersionUnsupported, reason: "VERSION_NOT_SUPPORTED", domain: domainProtocol, outcome: audit.Refused,
+		message: message,
+	}
+	if v == a2a.V03 { // 0.3 has no such error
+		f.code = jsonrpc.CodeInvalidRequest
+	}
+	return f
+}
+
+func pushNotSupported() *fault {
+	return &fault{
+		code: codePushNotSupported, reason: "PUSH_NOTIFICATION_NOT_SUPPORTED", domain: domainProtocol, outcome: audit.Refused,
+		message: "push notifications are off for this agent; its owner can set push to DIRECT",
+	}
+}
+
+func unavailable(reason, message string) *fault {
+	return &fault{mirror: 503, code: codeUnavailable, reason: reason, message: message, retryAfter: 1, outcome: audit.Refused}
+}
+
+func upstreamUnreachable(message string) *fault {
+	return &fault{
+		mirror: 503, code: codeUnavailable, reason: "UPSTREAM_UNREACHABLE", message: message, retryAfter: 1,
+		outcome: audit.Unavailable,
+	}
+}
+
+func upstreamTimeout(message string) *fault {
+	return &fault{mirror: 503, code: codeUnavailable, reason: "UPSTREAM_TIMEOUT", message: message, outcome: audit.TimedOut}
+}
+
+func upstreamInterrupted() *fault {
+	return &fault{
+		mirror: 503, code: codeUnavailable, reason: "UPSTREAM_INTERRUPTED", outcome: audit.Unavailable,
+		message: "the agent closed its stream before the end of an event; subscribe to the task or get it to go on",
+	}
+}
+
+func invalidAgentReply(message string) *fault {
+	return &fault{
+		code: codeInvalidAgentReply, reason: "INVALID_AGENT_RESPONSE", domain: domainProtocol, message: message,
+		outcome: audit.Unavailable,
+	}
+}
+
+func shuttingDown() *fault {
+	return unavailable("SHUTTING_DOWN", "the gateway is shutting down; call again, another replica may answer")
+}
+
+// httpStatus is what a unary reply with this fault is sent with.
+func (f *fault) httpStatus(mirrored bool) int {
+	switch {
+	case mirrored && f.mirror != 0:
+		return f.mirror
+	case f.status != 0:
+		return f.status
+	}
+	return 200
+}
+
+// appendFault appends the JSON-RPC error. 1.0 carries an array of details, 0.3 the
+// one detail itself (A2A 1.0 section 9.5; 0.3 leaves data free).
+func appendFault(dst, id []byte, f *fault, v a2a.Version) []byte {
+	domain := f.domain
+	if domain == "" {
+		domain = domainGateway
+	}
+	data := make([]byte, 0, 256)
+	if v != a2a.V03 {
+		data = append(data, '[')
+	}
+	data = append(data, `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":`...)
+	data = jsonrpc.AppendString(data, f.reason)
+	data = append(data, `,"domain":`...)
+	data = jsonrpc.AppendString(data, domain)
+	metadata := f.metadata
+	if f.retryAfter != 0 {
+		metadata = append(metadata[:len(metadata):len(metadata)], "retry_after_s", strconv.Itoa(f.retryAfter))
+	}
+	if len(metadata) > 0 {
+		data = append(data, `,"metadata":{`...)
+		for i := 0; i+1 < len(metadata); i += 2 {
+			if i > 0 {
+				data = append(data, ',')
+			}
+			data = jsonrpc.AppendString(data, metadata[i])
+			data = append(data, ':')
+			data = jsonrpc.AppendString(data, metadata[i+1])
+		}
+		data = append(data, '}')
+	}
+	data = append(data, '}')
+	if v != a2a.V03 {
+		data = append(data, ']')
+	}
+	return jsonrpc.AppendError(dst, id, &jsonrpc.Error{Code: f.code, Message: f.message, Data: data})
+}

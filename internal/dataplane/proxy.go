@@ -1,0 +1,269 @@
+// Package dataplane is the way of a call through the gateway: authenticate, resolve,
+// read, authorize, admit, route, forward and record, a file each. It serves A2A over
+// JSON-RPC and never waits for the database but where package task says so.
+//
+// It does not translate between dialects and does not administer anything.
+package dataplane
+
+import (
+	"crypto/cipher"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
+
+	"context"
+
+	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/clock"
+	"github.com/signalbox-dev/signalbox/internal/snapshot"
+	"github.com/signalbox-dev/signalbox/internal/task"
+)
+
+// Prefix begins the path of every call.
+const Prefix = "/a2a"
+
+// Snapshots gives the configuration to serve from.
+type Snapshots interface {
+	// Current returns the newest snapshot that this replica has.
+	Current() *snapshot.Snapshot
+	// Age returns how long ago it was confirmed to be the newest there is.
+	Age() time.Duration
+}
+
+// PushAddresses decides whether a push address may be registered.
+type PushAddresses interface {
+	// CheckPublic refuses a URL whose host is, or resolves to, a loopback, private or
+	// link-local address; loopback tells that loopback passes nevertheless.
+	CheckPublic(ctx context.Context, rawURL string, loopback bool) error
+}
+
+// Limits bounds calls. A zero field has the default of its comment.
+type Limits struct {
+	RequestBytes  int64         // 16 MiB
+	ReplyBytes    int64         // 32 MiB
+	EventBytes    int           // 8 MiB
+	UnaryTimeout  time.Duration // 15 min
+	StreamIdle    time.Duration // 10 min; a comment of the agent counts as life
+	OrphanTimeout time.Duration // 10 min: how long a stream is read after its caller left
+	HeaderDelay   time.Duration // 2 s: how long a stream's headers wait for the agent's
+	KeepAlive     time.Duration // 15 s of silence before a comment is sent
+	BodyGrace     time.Duration // 10 s: time that any body may take
+	BodyRate      int64         // 1 KiB/s: bytes a second that buy further time
+	WriteTimeout  time.Duration // 60 s: how long a caller may leave a write unread
+	SnapshotAge   time.Duration // 15 min; negative means no end
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	if l.RequestBytes == 0 {
+		l.RequestBytes = 16 << 20
+	}
+	if l.ReplyBytes == 0 {
+		l.ReplyBytes = 32 << 20
+	}
+	if l.EventBytes == 0 {
+		l.EventBytes = 8 << 20
+	}
+	if l.BodyRate == 0 {
+		l.BodyRate = 1 << 10
+	}
+	set(&l.UnaryTimeout, 15*time.Minute)
+	set(&l.StreamIdle, 10*time.Minute)
+	set(&l.OrphanTimeout, 10*time.Minute)
+	set(&l.HeaderDelay, 2*time.Second)
+	set(&l.KeepAlive, 15*time.Second)
+	set(&l.BodyGrace, 10*time.Second)
+	set(&l.WriteTimeout, time.Minute)
+	set(&l.SnapshotAge, 15*time.Minute)
+	return l
+}
+
+// Config says what a Proxy is made of.
+type Config struct {
+	Snapshots Snapshots         // required
+	Tasks     *task.Ledger      // required
+	Recorder  audit.Recorder    // required
+	Upstream  http.RoundTripper // required; must follow no redirects
+	Push      PushAddresses     // required
+	// PageSeal seals page tokens; required. All replicas share its key.
+	PageSeal cipher.AEAD
+	// PublicURL is the gateway's address in cards; empty means the address that the
+	// caller used.
+	PublicURL string
+	// PushLoopback lets push addresses name loopback hosts and plain http. For tests only.
+	PushLoopback bool
+	Limits       Limits
+	// Used is called with the uid of each key that makes a call; nil means nobody asks.
+	Used func(key uuid.UUID)
+	// Tracer makes a span of each call; nil means none.
+	Tracer trace.Tracer
+	// Metrics counts; nil means nobody does.
+	Metrics *Metrics
+	// MirrorStatus sends refusals with an HTTP status of their own instead of 200.
+	MirrorStatus bool
+	Clock        clock.Clock  // nil means the machine's
+	Logger       *slog.Logger // nil discards
+}
+
+// Proxy serves calls to agents.
+type Proxy struct {
+	cfg       Config
+	limits    Limits
+	instances instances
+	draining  atomic.Bool
+	// stop ends what is still open when draining has taken too long.
+	stop       context.Context //nolint:containedctx // the life of the proxy, not of a call
+	cancelStop context.CancelCauseFunc
+	calls      sync.WaitGroup
+}
+
+var errShuttingDown = errors.New("the gateway is shutting down")
+
+// New returns a Proxy.
+func New(cfg Config) (*Proxy, error) {
+	switch {
+	case cfg.Snapshots == nil:
+		return nil, errors.New("dataplane: Config.Snapshots is required")
+	case cfg.Tasks == nil:
+		return nil, errors.New("dataplane: Config.Tasks is required")
+	case cfg.Recorder == nil:
+		return nil, errors.New("dataplane: Config.Recorder is required")
+	case cfg.Upstream == nil:
+		return nil, errors.New("dataplane: Config.Upstream is required")
+	case cfg.Push == nil:
+		return nil, errors.New("dataplane: Config.Push is required")
+	case cfg.PageSeal == nil:
+		return nil, errors.New("dataplane: Config.PageSeal is required")
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.System{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Used == nil {
+		cfg.Used = func(uuid.UUID) {}
+	}
+	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
+	p := &Proxy{cfg: cfg, limits: cfg.Limits.withDefaults()}
+	p.instances.clock = cfg.Clock
+	p.stop, p.cancelStop = context.WithCancelCause(context.Background())
+	return p, nil
+}
+
+// ServeHTTP serves the paths at and below [Prefix].
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.serve(newHTTPExchange(w, r))
+}
+
+// Drain refuses new calls, waits for open ones until ctx ends, then ends those that
+// are left with an error that says why. It returns when none is left.
+func (p *Proxy) Drain(ctx context.Context) {
+	p.draining.Store(true)
+	done := make(chan struct{})
+	go func() {
+		p.calls.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		p.cancelStop(errShuttingDown)
+		<-done
+	}
+}
+
+// target is what a path asks for.
+type target uint8
+
+const (
+	targetUnknown target = iota
+	targetList           // the agents that the caller may call
+	targetCall           // a JSON-RPC call
+	targetSend           // a JSON-RPC call that must be a send
+	targetStream         // a JSON-RPC call that must be a streaming send
+	targetCard           // an agent card
+)
+
+// readPath takes a path apart. The agent's name is returned as it stands, without
+// escapes: no name has any.
+func readPath(path string) (agent string, t target) {
+	rest, ok := strings.CutPrefix(path, Prefix)
+	if !ok || (rest != "" && rest[0] != '/') {
+		return "", targetUnknown
+	}
+	rest = strings.TrimPrefix(rest, "/")
+	if rest == "" {
+		return "", targetList
+	}
+	agent, below, _ := strings.Cut(rest, "/")
+	switch strings.TrimSuffix(below, "/") {
+	case "":
+		if below == "" {
+			return agent, targetCall
+		}
+	case "message/send":
+		return agent, targetSend
+	case "message/stream":
+		return agent, targetStream
+	case ".well-known/agent-card.json", ".well-known/agent.json":
+		return agent, targetCard
+	}
+	return agent, targetUnknown
+}
+
+// serve is the way of a call.
+func (p *Proxy) serve(x exchange) {
+	p.calls.Add(1)
+	defer p.calls.Done()
+	c := p.newCall(x)
+	defer c.finish()
+	name, t := readPath(x.Path())
+	c.opening.Agent = name
+	if t == targetCard || t == targetList {
+		c.serveDiscovery(name, t)
+		return
+	}
+	if f := c.admitted(name, t); f != nil {
+		c.refuse(f)
+		return
+	}
+	c.forward()
+}
+
+// admitted takes a call through every stage before routing.
+func (c *call) admitted(name string, t target) *fault {
+	if f := c.authenticate(); f != nil {
+		return f
+	}
+	if f := c.available(); f != nil {
+		return f
+	}
+	if f := c.resolve(name); f != nil {
+		return f
+	}
+	if t == targetUnknown {
+		return notFound(c.x.Path())
+	}
+	if f := c.read(t); f != nil {
+		return f
+	}
+	if f := c.authorize(); f != nil {
+		return f
+	}
+	if f := c.checkPush(); f != nil {
+		return f
+	}
+	return c.checkOwnership()
+}

@@ -1,0 +1,109 @@
+package dataplane
+
+import (
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/signalbox-dev/signalbox/internal/audit"
+)
+
+// open records that the call was admitted, before the agent sees a byte of it.
+func (c *call) open() *fault {
+	if err := c.p.cfg.Recorder.Open(&c.opening); err != nil {
+		return unavailable("RECORD_UNAVAILABLE",
+			"the call cannot be recorded, so it is refused: the gateway's local record is nearly full")
+	}
+	c.opened = true
+	return nil
+}
+
+// end records how the call ended, once, before its end is passed on. What happens
+// afterwards, such as bytes that follow a terminal event, is not in the record.
+func (c *call) end(outcome audit.Outcome, status int) {
+	if c.recorded {
+		return
+	}
+	c.recorded = true
+	c.closing.CallerLeft = c.closing.CallerLeft || c.x.Context().Err() != nil
+	c.closing.Duration = c.elapsed()
+	c.closing.Outcome = outcome
+	c.closing.HTTPStatus = status
+	var err error
+	switch {
+	case c.opened:
+		err = c.p.cfg.Recorder.Close(&c.closing)
+	case c.authenticated:
+		err = c.p.cfg.Recorder.Refuse(&c.opening, &c.closing)
+	default:
+		err = c.p.cfg.Recorder.RefuseUnauthenticated(&c.opening, &c.closing)
+	}
+	if err != nil {
+		c.p.cfg.Logger.LogAttrs(c.x.Context(), slog.LevelError, "the end of a call was not recorded",
+			slog.String("invocation", c.opening.Invocation.String()), slog.Any("error", err))
+	}
+}
+
+// fail notes what went wrong, for the record.
+func (c *call) fail(f *fault) {
+	c.closing.Error = &audit.CallError{Code: f.code, Reason: f.reason, Message: f.message}
+}
+
+// refuse answers with a fault and records it. Nothing of the reply was sent before.
+func (c *call) refuse(f *fault) {
+	c.fail(f)
+	status := f.httpStatus(c.p.cfg.MirrorStatus)
+	h := c.x.ReplyHeader()
+	h.Set("Content-Type", "application/json")
+	if f.challenge != "" {
+		h.Set("Www-Authenticate", f.challenge)
+	}
+	if f.allow != "" {
+		h.Set("Allow", f.allow)
+	}
+	if f.retryAfter != 0 {
+		h.Set("Retry-After", strconv.Itoa(f.retryAfter))
+	}
+	c.reply(f.outcome, status, appendFault(nil, c.req.ID, f, c.version))
+}
+
+// reply records the end of a call and sends its whole reply. Headers were set before.
+func (c *call) reply(outcome audit.Outcome, status int, body []byte) {
+	c.closing.ResponseBytes = int64(len(body))
+	c.end(outcome, status)
+	h := c.x.ReplyHeader()
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	c.setRevision()
+	_ = c.x.SetWriteDeadline(c.p.cfg.Clock.Now().Add(c.p.limits.WriteTimeout))
+	c.x.WriteStatus(status)
+	if c.x.Method() != "HEAD" {
+		_, _ = c.x.Write(body) // a caller that has gone is noted already, or was a moment too late to be
+	}
+	_ = c.x.SetWriteDeadline(time.Time{})
+}
+
+func (c *call) setRevision() {
+	c.x.ReplyHeader().Set("X-Signalbox-Revision", strconv.FormatInt(c.snap.Revision(), 10))
+}
+
+// finish is the last thing that happens to a call. It leaves no call without its
+// record, not even one that a bug cut short.
+func (c *call) finish() {
+	if r := recover(); r != nil {
+		c.p.cfg.Logger.LogAttrs(c.x.Context(), slog.LevelError, "a call panicked", slog.Any("panic", r), stackAttr())
+		f := &fault{
+			status: 500, code: -32603, reason: "INTERNAL", outcome: audit.Unavailable,
+			message: "a fault of the gateway; its log has the cause under invocation " + c.opening.Invocation.String(),
+		}
+		if c.recorded {
+			c.endTrace()
+			panic(r) // the reply has begun: only cutting the connection is honest
+		}
+		c.refuse(f)
+	}
+	if !c.recorded {
+		c.end(audit.Unavailable, 0)
+	}
+	c.endTrace()
+	c.p.cfg.Metrics.called(c)
+}

@@ -1,0 +1,33 @@
+package dataplane
+
+import (
+	"github.com/signalbox-dev/signalbox/internal/policy"
+)
+
+// available refuses calls that this replica cannot serve as it should.
+func (c *call) available() *fault {
+	if c.p.draining.Load() {
+		return shuttingDown()
+	}
+	if limit := c.p.limits.SnapshotAge; limit > 0 && c.p.cfg.Snapshots.Age() > limit {
+		return unavailable("CONFIGURATION_STALE",
+			"this replica could not confirm its configuration for too long; its database does not answer")
+	}
+	return nil
+}
+
+// resolve finds the agent of a name. An agent that does not exist, that the caller
+// may not call, and that is not callable look the same.
+func (c *call) resolve(name string) *fault {
+	agent, ok := c.snap.Agent(name)
+	if !ok {
+		return agentNotFound()
+	}
+	if !policy.Decide(c.question(policy.Discover, agent)).Permit || !agent.State.Callable() {
+		c.decide(policy.Discover, agent)
+		return agentNotFound()
+	}
+	c.agent = agent
+	c.opening.Agent, c.opening.AgentUID = agent.ID, agent.UID
+	return nil
+}

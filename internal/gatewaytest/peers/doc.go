@@ -1,0 +1,50 @@
+// Package peers runs other people's A2A agents and clients, so that tests meet
+// the protocol as it is spoken and not only as we read it. It is for tests and
+// is no part of the gateway.
+//
+// # Agents
+//
+// [StartAgent] starts an agent of a [Kind] on a free port of the loopback
+// address. All of them behave alike, by the text of the message:
+//
+//	message  a direct message, "reply: message"
+//	slow     a task that is submitted, working, and stays so until cancelled
+//	stream   a task with one artifact in three chunks, "one two three", completed
+//	fail     a task that fails
+//	input    a task that waits for input
+//	other    a task with one artifact, "echo: " and the text, completed
+//
+// The server of [GoCLI] is a process of its own before an agent in this one,
+// because what the command serves alone either only echoes or races its own
+// cancellation. Agents keep the headers of the last call, which [Agent.Headers]
+// reads, GoCLI excepted.
+//
+// # Clients
+//
+// [RunClient] runs one scenario through an SDK's own client, and returns what
+// the SDK made of the replies: find the card below the base address; send
+// "hello" and "message"; stream "stream"; send "slow" without waiting, get it
+// when it works, cancel it; get a task that does not exist. [Diff] compares
+// that with what an agent of a kind gives when nothing stands between.
+//
+// # Fixtures
+//
+// [StartScripted] is an agent that answers by the prefix of the message id, as
+// conformance suites want it. [StartHostile] is an upstream that misbehaves.
+//
+// # What the SDKs do not do
+//
+//   - The resolver of both JavaScript SDKs replaces the last path segment of a
+//     base address that does not end in a slash, so our JavaScript clients add one.
+//   - The CLI of a2a-go reports an error as text only: the code of the result
+//     is made from that text.
+//   - The CLI's server around a command (serve --exec) fails a cancellation when
+//     the death of the command is noticed first, and ignores one that comes
+//     before the command has started.
+//
+// # Installation
+//
+// The packages of the JavaScript and Python peers are pinned in the folders
+// beside this file and installed by setup.sh, which StartAgent and RunClient
+// call when that has not happened yet.
+package peers

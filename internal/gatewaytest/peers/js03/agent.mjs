@@ -1,0 +1,120 @@
+// A 0.3 JSON-RPC agent on the JavaScript SDK of that time. What it does is
+// chosen by the text of the message; see doc.go for the list.
+import { randomUUID } from 'node:crypto'
+import express from 'express'
+import { DefaultRequestHandler, InMemoryTaskStore } from '@a2a-js/sdk/server'
+import { UserBuilder, agentCardHandler, jsonRpcHandler } from '@a2a-js/sdk/server/express'
+
+const message = (ctx, text, taskId) => ({
+  kind: 'message',
+  messageId: randomUUID(),
+  contextId: ctx.contextId,
+  ...(taskId && { taskId }),
+  role: 'agent',
+  parts: [{ kind: 'text', text }],
+})
+
+const status = (state, note) => ({ state, ...(note && { message: note }), timestamp: new Date().toISOString() })
+
+class Executor {
+  // One entry for each task that works until it is cancelled.
+  slow = new Map()
+
+  execute = async (ctx, bus) => {
+    const text = ctx.userMessage.parts.map((p) => (p.kind === 'text' ? p.text : '')).join('')
+    const { taskId, contextId } = ctx
+    const publishStatus = (state, final, note) =>
+      bus.publish({ kind: 'status-update', taskId, contextId, status: status(state, note), final })
+    const publishArtifact = (artifactId, chunk, append, lastChunk) =>
+      bus.publish({
+        kind: 'artifact-update',
+        taskId,
+        contextId,
+        artifact: { artifactId, name: 'answer', parts: [{ kind: 'text', text: chunk }] },
+        append,
+        lastChunk,
+      })
+
+    if (text === 'message') {
+      bus.publish(message(ctx, 'reply: message'))
+      bus.finished()
+      return
+    }
+
+    bus.publish(
+      ctx.task ?? { kind: 'task', id: taskId, contextId, status: status('submitted'), history: [ctx.userMessage] },
+    )
+    publishStatus('working', false)
+    switch (text) {
+      case 'slow':
+        await new Promise((resolve) => this.slow.set(taskId, { contextId, resolve }))
+        break
+      case 'stream': {
+        const id = randomUUID()
+        publishArtifact(id, 'one ', false, false)
+        publishArtifact(id, 'two ', true, false)
+        publishArtifact(id, 'three', true, true)
+        publishStatus('completed', true)
+        break
+      }
+      case 'fail':
+        publishStatus('failed', true, message(ctx, 'failed as asked', taskId))
+        break
+      case 'input':
+        publishStatus('input-required', true, message(ctx, 'what next?', taskId))
+        break
+      default:
+        publishArtifact(randomUUID(), `echo: ${text}`, false, true)
+        publishStatus('completed', true)
+    }
+    bus.finished()
+  }
+
+  cancelTask = async (taskId, bus) => {
+    const waiting = this.slow.get(taskId)
+    this.slow.delete(taskId)
+    bus.publish({
+      kind: 'status-update',
+      taskId,
+      contextId: waiting?.contextId ?? '',
+      status: status('canceled'),
+      final: true,
+    })
+    waiting?.resolve()
+  }
+}
+
+const app = express()
+let headers = {}
+app.get('/__headers', (_req, res) => res.json(headers))
+app.post('/a2a/jsonrpc', (req, _res, next) => {
+  headers = req.headersDistinct
+  next()
+})
+
+// The address is part of the card, so the port comes first.
+const port = Number(process.argv[2] ?? 0)
+const server = app.listen(port, '127.0.0.1', (err) => {
+  if (err) throw err
+  const url = `http://127.0.0.1:${server.address().port}`
+  const card = {
+    protocolVersion: '0.3.0',
+    name: 'peer-js03',
+    description: 'Echoes, streams and waits, as it is told.',
+    version: '1.0.0',
+    url: `${url}/a2a/jsonrpc`,
+    preferredTransport: 'JSONRPC',
+    additionalInterfaces: [{ url: `${url}/a2a/jsonrpc`, transport: 'JSONRPC' }],
+    capabilities: { streaming: true, pushNotifications: false, stateTransitionHistory: false },
+    defaultInputModes: ['text/plain'],
+    defaultOutputModes: ['text/plain'],
+    skills: [{ id: 'echo', name: 'Echo', description: 'Says it again.', tags: ['test'] }],
+  }
+  const requestHandler = new DefaultRequestHandler(card, new InMemoryTaskStore(), new Executor())
+  app.use('/.well-known/agent-card.json', agentCardHandler({ agentCardProvider: requestHandler }))
+  app.use('/a2a/jsonrpc', jsonRpcHandler({ requestHandler, userBuilder: UserBuilder.noAuthentication }))
+  process.stdout.write(`READY ${JSON.stringify({ url, version: '0.3' })}\n`)
+})
+
+// The parent holds our standard input: when it is gone, so are we.
+process.stdin.on('end', () => process.exit(0)).resume()

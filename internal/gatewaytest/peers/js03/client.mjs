@@ -1,0 +1,58 @@
+// The scenario of doc.go through the JavaScript SDK's 0.3 client.
+// usage: node client.mjs --base URL [--key SECRET]
+import { randomUUID } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { ClientFactory, ClientFactoryOptions, DefaultAgentCardResolver, JsonRpcTransportFactory } from '@a2a-js/sdk/client'
+
+const { values: opt } = parseArgs({ options: { base: { type: 'string' }, key: { type: 'string', default: '' } } })
+const base = opt.base.replace(/\/+$/, '')
+
+const fetchImpl = (url, init = {}) => {
+  const headers = new Headers(init.headers)
+  if (opt.key) headers.set('Authorization', `Bearer ${opt.key}`)
+  return fetch(url, { ...init, headers })
+}
+
+const textOf = (parts = []) => parts.map((p) => (p.kind === 'text' ? p.text : '')).join('')
+const describe = (r) =>
+  r.kind === 'task'
+    ? { kind: 'task', id: r.id, state: r.status.state, text: (r.artifacts ?? []).map((a) => textOf(a.parts)).join('') }
+    : { kind: r.kind, id: r.messageId, state: '', text: textOf(r.parts) }
+const params = (text, configuration) => ({
+  message: { kind: 'message', messageId: randomUUID(), role: 'user', parts: [{ kind: 'text', text }] },
+  ...(configuration && { configuration }),
+})
+
+// The resolver replaces the last path segment of a base that does not end in a slash.
+const card = await new DefaultAgentCardResolver({ fetchImpl }).resolve(`${base}/`)
+if (!card.url.startsWith(base)) throw new Error(`the card's interface ${card.url} is not under ${base}`)
+const client = await new ClientFactory(
+  ClientFactoryOptions.createFrom(ClientFactoryOptions.default, { transports: [new JsonRpcTransportFactory({ fetchImpl })] }),
+).createFromAgentCard(card)
+
+const out = { card: { name: card.name, url: card.url, version: card.protocolVersion, streaming: !!card.capabilities?.streaming } }
+out.send = describe(await client.sendMessage(params('hello')))
+out.message = describe(await client.sendMessage(params('message')))
+
+out.stream = { kinds: [], states: [], text: '' }
+for await (const event of client.sendMessageStream(params('stream'))) {
+  out.stream.kinds.push(event.kind)
+  if (event.status) out.stream.states.push(event.status.state)
+  if (event.kind === 'artifact-update') out.stream.text += textOf(event.artifact.parts)
+}
+
+const slow = describe(await client.sendMessage(params('slow', { blocking: false })))
+for (let i = 0; i < 100; i++) {
+  out.get = describe(await client.getTask({ id: slow.id }))
+  if (out.get.state !== 'submitted') break
+  await new Promise((resolve) => setTimeout(resolve, 20))
+}
+out.cancel = describe(await client.cancelTask({ id: slow.id }))
+
+try {
+  await client.getTask({ id: 'no-such-task' })
+  throw new Error('an unknown task was found')
+} catch (err) {
+  out.missing = { code: err.errorResponse?.error.code ?? 0, name: err.name, message: err.message }
+}
+process.stdout.write(`${JSON.stringify(out)}\n`)

@@ -1,0 +1,126 @@
+"""The scenario of doc.go through the Python SDK's client, 1.0.
+
+usage: client.py --base URL [--key SECRET]
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import uuid
+
+import httpx
+from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
+from a2a.helpers import get_artifact_text, get_message_text
+from a2a.types import (
+    CancelTaskRequest,
+    GetTaskRequest,
+    Message,
+    Part,
+    Role,
+    SendMessageConfiguration,
+    SendMessageRequest,
+    TaskState,
+)
+from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError
+
+KINDS = {
+    "task": "task",
+    "message": "message",
+    "status_update": "status-update",
+    "artifact_update": "artifact-update",
+}
+
+
+def state(value):
+    return TaskState.Name(value).removeprefix("TASK_STATE_").lower().replace("_", "-")
+
+
+def describe_task(task):
+    text = "".join(get_artifact_text(a, delimiter="") for a in task.artifacts)
+    return {"kind": "task", "id": task.id, "state": state(task.status.state), "text": text}
+
+
+def describe(response):
+    if response.HasField("task"):
+        return describe_task(response.task)
+    message = response.message
+    return {"kind": "message", "id": message.message_id, "state": "", "text": get_message_text(message, delimiter="")}
+
+
+def request(text, **configuration):
+    return SendMessageRequest(
+        message=Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[Part(text=text)]),
+        configuration=SendMessageConfiguration(**configuration),
+    )
+
+
+async def one(events):
+    (event,) = [e async for e in events]
+    return event
+
+
+async def run(base, key):
+    out = {}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+        # The factory must see the client first: it adds the version header.
+        unary = ClientFactory(ClientConfig(httpx_client=http, streaming=False))
+        card = await A2ACardResolver(http, base).get_agent_card()
+        face = card.supported_interfaces[0]
+        if not face.url.startswith(base):
+            raise RuntimeError(f"the card's interface {face.url} is not under {base}")
+        out["card"] = {
+            "name": card.name,
+            "url": face.url,
+            "version": face.protocol_version,
+            "streaming": card.capabilities.streaming,
+        }
+        client = unary.create(card)
+        streaming = ClientFactory(ClientConfig(httpx_client=http, streaming=True)).create(card)
+
+        out["send"] = describe(await one(client.send_message(request("hello"))))
+        out["message"] = describe(await one(client.send_message(request("message"))))
+
+        kinds, states, text = [], [], ""
+        async for event in streaming.send_message(request("stream")):
+            which = event.WhichOneof("payload")
+            kinds.append(KINDS[which])
+            if which in ("task", "status_update"):
+                states.append(state(getattr(event, which).status.state))
+            if which == "artifact_update":
+                text += get_artifact_text(event.artifact_update.artifact, delimiter="")
+        out["stream"] = {"kinds": kinds, "states": states, "text": text}
+
+        slow = describe(await one(client.send_message(request("slow", return_immediately=True))))
+        for _ in range(100):
+            out["get"] = describe_task(await client.get_task(GetTaskRequest(id=slow["id"])))
+            if out["get"]["state"] != "submitted":
+                break
+            await asyncio.sleep(0.02)
+        out["cancel"] = describe_task(await client.cancel_task(CancelTaskRequest(id=slow["id"])))
+
+        try:
+            await client.get_task(GetTaskRequest(id="no-such-task"))
+        except A2AError as err:
+            out["missing"] = {
+                "code": JSON_RPC_ERROR_CODE_MAP.get(type(err), 0),
+                "name": type(err).__name__,
+                "message": str(err),
+            }
+        else:
+            raise RuntimeError("an unknown task was found")
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--key", default="")
+    args = parser.parse_args()
+    json.dump(asyncio.run(run(args.base.rstrip("/"), args.key)), sys.stdout)
+    print()
+
+
+if __name__ == "__main__":
+    main()
