@@ -69,6 +69,9 @@ type Config struct {
 	// are looked up in it.
 	Snapshot func() *snapshot.Snapshot
 	Syncer   Syncer
+	// Stale tells that the database could not confirm the snapshot for too long, so
+	// that its keys may have been revoked; calls are then refused. nil means never.
+	Stale func() bool
 	// PageTokenKey seals page tokens; required, 32 bytes at least, the same on every replica.
 	PageTokenKey []byte
 	// Draining, when it is closed, ends tails and makes health answer NOT_SERVING;
@@ -158,9 +161,9 @@ func New(cfg Config) (http.Handler, error) {
 		connect.WithReadMaxBytes(cfg.MaxRequest),
 		withStrictJSON(),
 	)
-	closed := connect.WithHandlerOptions(open, connect.WithRequestGate(interceptor.Authenticate(
-		func() interceptor.Authenticator { return cfg.Snapshot() }, cfg.Clock, cfg.Identity.RecordUse,
-	)))
+	closed := connect.WithHandlerOptions(open, connect.WithRequestGate(interceptor.Gate{
+		Current: func() interceptor.Authenticator { return cfg.Snapshot() }, Stale: cfg.Stale, Clock: cfg.Clock, Used: cfg.Identity.RecordUse,
+	}.Request()))
 	f := &front{
 		services: map[string]service{},
 		errors:   connect.NewErrorWriter(closed),

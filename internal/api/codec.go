@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-
-	"connectrpc.com/connect"
 )
 
 // strictJSON refuses members that the message does not have, so that a misspelled

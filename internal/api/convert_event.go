@@ -61,5 +61,5 @@ func uid(id uuid.UUID) string {
 }
 
 func int32Of(n int) int32 {
-	return int32(max(math.MinInt32, min(n, math.MaxInt32))) //nolint:gosec // bounded on the line itself
+	return int32(max(math.MinInt32, min(n, math.MaxInt32)))
 }

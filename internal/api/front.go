@@ -229,6 +229,10 @@ func (w *heldWriter) reset() {
 func (w *heldWriter) refusal(r *http.Request, kind methodKind) (*connect.Error, int) {
 	switch w.status {
 	case http.StatusUnsupportedMediaType:
+		if r.Method == http.MethodGet {
+			return fault.New(connect.CodeInvalidArgument, errorv1.Reason_REASON_MALFORMED_REQUEST,
+				"GET needs the query parameters connect=v1, encoding=json and message, and no body; or use POST", nil), 0
+		}
 		return unsupportedType(r, kind), http.StatusUnsupportedMediaType
 	case http.StatusMethodNotAllowed:
 		allowed := http.MethodPost
@@ -237,7 +241,9 @@ func (w *heldWriter) refusal(r *http.Request, kind methodKind) (*connect.Error, 
 		}
 		err := fault.New(connect.CodeUnimplemented, errorv1.Reason_REASON_METHOD_NOT_ALLOWED,
 			fmt.Sprintf("%s is not served here; use %s", clip(r.Method), allowed), map[string]string{"allowed": allowed})
-		err.Meta().Set("Allow", allowed)
+		if !isGRPC(r) {
+			err.Meta().Set("Allow", allowed)
+		}
 		return err, http.StatusMethodNotAllowed
 	}
 	code, text := w.held()

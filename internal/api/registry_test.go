@@ -42,7 +42,7 @@ func TestCreateAgent_WorksAtOnceAndKeepsTheCardByteForByte(t *testing.T) {
 	_, secret := p.team(t, "demo")
 	card := " {\"name\" : \"Echo\", \"x\":12345678901234567890, \"supportedInterfaces\":[{\"url\":\"http://h/rpc\",\"protocolBinding\":\"JSONRPC\",\"protocolVersion\":\"1.0\"}]}\n"
 	got, err := p.as(secret).CreateAgent(t.Context(), &registryv1.CreateAgentRequest{AgentId: "echo", Agent: &registryv1.Agent{
-		DisplayName: "Echo", Endpoints: []*registryv1.Endpoint{{Url: "HTTP://Example.COM:8080/base//"}}, CardJson: []byte(card),
+		DisplayName: "Echo", Endpoints: []*registryv1.Endpoint{{Url: "http://Example.COM:8080/base//"}}, CardJson: []byte(card),
 		ForwardHeaders: []string{"x-tenant"}, Aliases: []string{"Echo.v2", "Echo"}, Tags: []string{"b", "a"},
 		Push: registryv1.PushMode_PUSH_MODE_DIRECT, PushAllowedHosts: []string{"Hooks.Example.com"},
 	}})
@@ -162,6 +162,8 @@ func TestCreateAgent_RefusesWithAReason(t *testing.T) {
 		"content header":    {header("content-md5"), bad, invalid, "agent.forward_headers[0]"},
 		"own header":        {header("Signalbox-Delegation"), bad, invalid, "agent.forward_headers[0]"},
 		"trace header":      {header("TraceParent"), bad, invalid, "agent.forward_headers[0]"},
+		"NUL in a name":     {func(a *registryv1.Agent) { a.DisplayName = "a\x00" }, bad, invalid, "agent.display_name"},
+		"escape in a text":  {func(a *registryv1.Agent) { a.Description = "line\n\x1b[2J" }, bad, invalid, "agent.description"},
 		"own alias":         {func(a *registryv1.Agent) { a.Aliases = []string{"fresh"} }, bad, invalid, "agent.aliases[0]"},
 		"alias taken":       {func(a *registryv1.Agent) { a.Aliases = []string{"also-taken"} }, connect.CodeAlreadyExists, "AGENT_EXISTS", ""},
 		"alias is a name":   {func(a *registryv1.Agent) { a.Aliases = []string{"taken"} }, connect.CodeAlreadyExists, "AGENT_EXISTS", ""},
@@ -511,6 +513,14 @@ func TestImportAgent_MakesAnAgentOfACard(t *testing.T) {
 		Team: "teams/demo", Source: &registryv1.ImportAgentRequest_CardJson{CardJson: []byte(plainCard)},
 	})
 	refused(t, err, connect.CodeAlreadyExists, "AGENT_EXISTS")
+	odd, err := p.admin().ImportAgent(t.Context(), &registryv1.ImportAgentRequest{
+		AgentId: "odd", Team: "teams/demo", Source: &registryv1.ImportAgentRequest_CardJson{CardJson: []byte(
+			`{"name":"O\u0000dd\n\u001b[2J name","description":"two\nlines\u0000","supportedInterfaces":[{"url":"http://h/","protocolBinding":"JSONRPC\u0000","protocolVersion":"1.0","tenant":"\u0000"}]}`)},
+	})
+	must(t, err)
+	if odd.GetDisplayName() != "Odd [2J name" || odd.GetDescription() != "two\nlines" {
+		t.Errorf("a card with control characters became %q, %q", odd.GetDisplayName(), odd.GetDescription())
+	}
 	_, err = p.admin().ImportAgent(t.Context(), &registryv1.ImportAgentRequest{
 		Team: "teams/demo", Source: &registryv1.ImportAgentRequest_CardJson{CardJson: []byte(`{"name":"No Address"}`)},
 	})

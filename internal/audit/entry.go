@@ -192,7 +192,7 @@ func appendDecision(b []byte, d *Decision) []byte {
 	b = appendText(b, `,"action":`, d.Action, maxShort)
 	b = appendText(b, `,"resource":`, d.Resource, maxName)
 	const reserve = 64 // for what must follow the lists
-	cut := false
+	shortened := false
 	if len(d.Rules) > 0 {
 		b = append(b, `,"rules":[`...)
 		for i, rule := range d.Rules {
@@ -202,7 +202,7 @@ func appendDecision(b []byte, d *Decision) []byte {
 			}
 			b = appendString(b, rule, maxName)
 			if i == maxListed || len(b) > MaxEntry-reserve {
-				b, cut = b[:before], true
+				b, shortened = b[:before], true
 				break
 			}
 		}
@@ -219,13 +219,13 @@ func appendDecision(b []byte, d *Decision) []byte {
 			b = append(b, ':')
 			b = appendString(b, a.Value, maxValue)
 			if i == maxListed || len(b) > MaxEntry-reserve {
-				b, cut = b[:before], true
+				b, shortened = b[:before], true
 				break
 			}
 		}
 		b = append(b, '}')
 	}
-	b = appendFlag(b, `,"cut":true`, cut)
+	b = appendFlag(b, `,"cut":true`, shortened)
 	return append(b, '}')
 }
 

@@ -76,7 +76,7 @@ func TestEntry_OfEachKindIsWrittenAsEver(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(file)
+			want, err := os.ReadFile(file) //nolint:gosec // a path of ours
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,8 +226,8 @@ func TestEntry_IsBoundedWhateverCallersSend(t *testing.T) {
 }
 
 func fill(v reflect.Value, s string) {
-	for i := range v.NumField() {
-		if f := v.Field(i); f.Kind() == reflect.String {
+	for _, f := range v.Fields() {
+		if f.Kind() == reflect.String {
 			f.SetString(s)
 		}
 	}
@@ -236,7 +236,7 @@ func fill(v reflect.Value, s string) {
 // checkClean fails for strings that Postgres would refuse.
 func checkClean(t *testing.T, v reflect.Value) {
 	t.Helper()
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the kinds that entries are made of
 	case reflect.String:
 		if s := v.String(); !utf8.ValidString(s) || strings.ContainsRune(s, 0) || len(s) > 4*maxErrorRunes {
 			t.Errorf("string of %d bytes: %.40q", len(s), s)
@@ -253,8 +253,8 @@ func checkClean(t *testing.T, v reflect.Value) {
 		if v.Type() == reflect.TypeFor[time.Time]() {
 			return
 		}
-		for i := range v.NumField() {
-			checkClean(t, v.Field(i))
+		for _, f := range v.Fields() {
+			checkClean(t, f)
 		}
 	default:
 	}

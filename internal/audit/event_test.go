@@ -159,3 +159,43 @@ func TestTail_EndsWithTheLedgersError(t *testing.T) {
 		t.Errorf("Tail = %v, want the ledger's error", err)
 	}
 }
+
+// long is a ledger of as many events as its value.
+type long int64
+
+func (l long) Head(context.Context) (int64, error) { return int64(l), nil }
+
+func (l long) After(_ context.Context, _ audit.Query, after, through int64, limit int) ([]audit.Event, error) {
+	var out []audit.Event
+	for n := after + 1; n <= through && len(out) < limit; n++ {
+		out = append(out, audit.Event{Sequence: n})
+	}
+	return out, nil
+}
+
+func (long) Get(context.Context, uuid.UUID, audit.Scope) (audit.Event, error) {
+	return audit.Event{}, audit.ErrEventNotFound
+}
+
+func (long) List(context.Context, audit.Query, int64, int) (audit.Page, error) {
+	return audit.Page{}, nil
+}
+
+func TestTail_ThatLagsReadsInPartsAndMissesNothing(t *testing.T) {
+	const head = 1777
+	after := int64(10)
+	next := after
+	stop := errors.New("enough")
+	err := audit.Tail(t.Context(), audit.TailConfig{Events: long(head), After: &after}, func(e audit.Event) error {
+		if next++; e.Sequence != next {
+			t.Fatalf("event %d comes after %d", e.Sequence, next-1)
+		}
+		if next == head {
+			return stop
+		}
+		return nil
+	})
+	if !errors.Is(err, stop) || next != head {
+		t.Errorf("Tail = %v at event %d, want the error of send at %d", err, next, head)
+	}
+}

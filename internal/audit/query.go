@@ -137,7 +137,7 @@ func Tail(ctx context.Context, cfg TailConfig, send func(Event) error) error {
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // that it ends is why it failed
 		case err != nil:
 			return fmt.Errorf("tail events: %w", err)
 		}

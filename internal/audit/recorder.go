@@ -165,13 +165,13 @@ func (r *SpoolRecorder) refuse(o *Opening, c *Closing, authenticated bool) error
 	*buf = appendRefused((*buf)[:0], o, c)
 	_, err := r.spool.AppendOpening(*buf)
 	r.buffers.Put(buf)
-	if err != nil {
-		r.metrics.Unrecorded(KindRefused)
-		r.count(o, c, authenticated)
+	if err == nil {
+		r.metrics.Recorded(KindRefused)
 		return nil
 	}
-	r.metrics.Recorded(KindRefused)
-	return nil
+	r.metrics.Unrecorded(KindRefused)
+	r.count(o, c, authenticated)
+	return nil // the next summary records it
 }
 
 func (r *SpoolRecorder) count(o *Opening, c *Closing, authenticated bool) {
@@ -252,8 +252,8 @@ func (r *SpoolRecorder) buffer() *[]byte {
 
 type noMetrics struct{}
 
-func (noMetrics) Recorded(Kind)                       {}
-func (noMetrics) Unrecorded(Kind)                     {}
-func (noMetrics) Summarized(int64)                    {}
-func (noMetrics) Shipped(events int, _ time.Duration) {}
-func (noMetrics) ShipFailed()                         {}
+func (noMetrics) Recorded(Kind)              {}
+func (noMetrics) Unrecorded(Kind)            {}
+func (noMetrics) Summarized(int64)           {}
+func (noMetrics) Shipped(int, time.Duration) {}
+func (noMetrics) ShipFailed()                {}

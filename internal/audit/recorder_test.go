@@ -24,11 +24,15 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	entries [][]byte
-	nearly  error // what AppendOpening fails with
-	full    error // what both fail with
+	nearly  error  // what AppendOpening fails with
+	full    error  // what both fail with
+	during  func() // called at the begin of Append; nil does nothing
 }
 
 func (m *memory) Append(p []byte) (uint64, error) {
+	if m.during != nil {
+		m.during()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full != nil {
@@ -279,6 +283,25 @@ func TestRefusals_NoneIsLostAndNoneCountedTwice(t *testing.T) {
 			t.Errorf("%d summaries of 2 seconds, want one a second", n)
 		}
 	})
+}
+
+func TestFlush_ThatFailsKeepsWhatCameMeanwhileAsWell(t *testing.T) {
+	m := &memory{nearly: spool.ErrNearlyFull, full: spool.ErrFull}
+	r := newRecorder(t, audit.RecorderConfig{Spool: m, Clock: newClock()})
+	m.during = func() { refuse(t, r, "192.0.2.2:1", "B") }
+	refuse(t, r, "192.0.2.1:1", "A")
+	if err := r.Flush(); !errors.Is(err, spool.ErrFull) {
+		t.Errorf("Flush = %v, want ErrFull", err)
+	}
+	m.during = nil
+	m.set(nil, nil)
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := "2 refusals from 2 sources: A 1, B 1"
+	if s := m.decoded(t, audit.KindSummary); len(s) != 1 || s[0].Refusals.String() != want {
+		t.Errorf("summaries = %+v, want %q", s, want)
+	}
 }
 
 func TestRefuse_WithoutRoomIsCountedNotDropped(t *testing.T) {

@@ -104,8 +104,8 @@ func (c *ShipperConfig) complete() error {
 }
 
 const (
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 5 * time.Second
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 5 * time.Second
 	// looks is how often in an interval the shipper looks whether a batch is full. It
 	// does not wait for that entry, because every append would then wake it.
 	looks = 4
@@ -186,13 +186,13 @@ func (s *Shipper) Run(ctx context.Context) error {
 // ends. It may be called while Run runs, and after.
 func (s *Shipper) Drain(ctx context.Context) error {
 	target := s.cfg.Spool.Last()
-	for delay := backoffMin; ; delay = min(2*delay, backoffMax) {
+	for delay := firstBackoff; ; delay = min(2*delay, lastBackoff) {
 		done, err := s.drainOnce(ctx, target)
 		if done {
 			return nil
 		}
 		if err == nil {
-			delay = backoffMin
+			delay = firstBackoff
 			continue
 		}
 		if errors.Is(err, spool.ErrClosed) || !pause(ctx, delay) {
@@ -211,7 +211,7 @@ func (s *Shipper) drainOnce(ctx context.Context, target uint64) (done bool, err 
 }
 
 func (s *Shipper) ship(ctx context.Context) error {
-	delay := backoffMin
+	delay := firstBackoff
 	for {
 		s.mu.Lock()
 		err := s.step(ctx)
@@ -219,15 +219,15 @@ func (s *Shipper) ship(ctx context.Context) error {
 		s.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // that it was stopped is why it failed
 		case errors.Is(err, spool.ErrClosed):
 			return fmt.Errorf("ship entries: %w", err)
 		case err != nil:
 			pause(ctx, delay)
-			delay = min(2*delay, backoffMax)
+			delay = min(2*delay, lastBackoff)
 			continue
 		}
-		delay = backoffMin
+		delay = firstBackoff
 		if err := s.await(ctx, cursor); err != nil {
 			return err
 		}

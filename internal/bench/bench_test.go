@@ -143,7 +143,7 @@ func find(r *bench.Report, workload, target string) *bench.Result {
 // child starts a helper process by hand, as a caller starts its gateway.
 func child(ctx context.Context, t *testing.T, kind, target string) (addr string, cmd *exec.Cmd, stop func() error) {
 	t.Helper()
-	cmd = exec.CommandContext(ctx, os.Args[0], "bench", "helper", kind, "--target", target) //nolint:gosec // the test binary itself
+	cmd = exec.CommandContext(ctx, os.Args[0], "bench", "helper", kind, "--target", target)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +327,7 @@ func TestRunHelper_SaysWhatIsWrongWithItsArguments(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"bench", "helper", tt.kind}, tt.args...)...) //nolint:gosec // the test binary itself
+			cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"bench", "helper", tt.kind}, tt.args...)...)
 			var stderr bytes.Buffer
 			cmd.Stderr, cmd.Stdout = &stderr, io.Discard
 			if err := cmd.Run(); err == nil || !strings.Contains(stderr.String(), tt.want) {

@@ -129,7 +129,7 @@ func startNginx(ctx context.Context, dir, path, upstream string) (*process, erro
 		return nil, fmt.Errorf("write nginx configuration: %w", err)
 	}
 	// Not tied to ctx: a kill would leave the workers behind.
-	cmd := exec.Command(path, "-p", dir, "-c", file) //nolint:gosec,noctx // the operator names the binary; see above
+	cmd := exec.Command(path, "-p", dir, "-c", file) //nolint:noctx // the operator names the binary; see above
 	p := &process{cmd: cmd, stderr: &tail{}, addr: addr}
 	cmd.Stderr = p.stderr
 	p.ask = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -183,7 +183,7 @@ func startHelper(ctx context.Context, executable, kind, upstream string) (*proce
 		args = append(args, "--target", upstream)
 	}
 	// Not tied to ctx: it ends when its standard input is closed.
-	cmd := exec.Command(executable, args...) //nolint:gosec,noctx // our own binary; see above
+	cmd := exec.Command(executable, args...) //nolint:noctx // our own binary; see above
 	ready := &firstLine{found: make(chan string, 1)}
 	p := &process{cmd: cmd, stderr: &tail{}}
 	cmd.Stdout, cmd.Stderr = ready, p.stderr

@@ -121,7 +121,7 @@ func (c *call) replyCached(contentType string, body []byte) {
 	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
 	h := c.x.ReplyHeader()
 	h.Set("Etag", tag)
-	for _, given := range strings.Split(c.x.Header().Get("If-None-Match"), ",") {
+	for given := range strings.SplitSeq(c.x.Header().Get("If-None-Match"), ",") {
 		given = strings.TrimPrefix(strings.TrimSpace(given), "W/")
 		if given == tag || given == "*" {
 			c.end(audit.Succeeded, http.StatusNotModified)

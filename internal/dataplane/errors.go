@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
@@ -195,7 +196,7 @@ func appendFault(dst, id []byte, f *fault, v a2a.Version) []byte {
 	data = jsonrpc.AppendString(data, domain)
 	metadata := f.metadata
 	if f.retryAfter != 0 {
-		metadata = append(metadata[:len(metadata):len(metadata)], "retry_after_s", strconv.Itoa(f.retryAfter))
+		metadata = append(slices.Clip(metadata), "retry_after_s", strconv.Itoa(f.retryAfter))
 	}
 	if len(metadata) > 0 {
 		data = append(data, `,"metadata":{`...)

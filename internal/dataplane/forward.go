@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,7 +117,7 @@ func (c *call) upstreamBody() []byte {
 
 // roundTrip sends a unary call and reads the reply's body into buf.
 func (c *call) roundTrip(ctx context.Context, body []byte, buf *bytes.Buffer) ([]byte, http.Header, *fault) {
-	resp, done, f := c.send(ctx, body, "application/json")
+	resp, done, f := c.send(ctx, body, "application/json") //nolint:bodyclose // done closes it
 	if f != nil {
 		return nil, nil, f
 	}
@@ -143,7 +144,7 @@ func (c *call) readBounded(ctx context.Context, resp *http.Response, buf *bytes.
 		if f := c.ended(ctx); f != nil {
 			return nil, f
 		}
-		c.log("the agent's reply broke off", err)
+		c.trouble("the agent's reply broke off", err)
 		return nil, upstreamUnreachable("the agent closed the connection before the end of its reply")
 	}
 	if int64(buf.Len()) > limit {
@@ -220,7 +221,7 @@ func (c *call) send(ctx context.Context, body []byte, accept string) (resp *http
 		if f := c.ended(ctx); f != nil {
 			return nil, nil, f
 		}
-		c.log("the agent could not be reached", err)
+		c.trouble("the agent could not be reached", err)
 		if _, ok := errors.AsType[*upstream.DialError](err); !ok {
 			return nil, nil, upstreamUnreachable("the agent closed the connection before it answered")
 		}
@@ -230,7 +231,7 @@ func (c *call) send(ctx context.Context, body []byte, accept string) (resp *http
 			last = upstreamUnreachable("the agent's address is "+forbidden.Why+", which the gateway may not dial").with("why", forbidden.Why)
 			if forbidden.Setting != "" {
 				last.message += "; an administrator can allow its network in " + forbidden.Setting
-				last.with("setting", forbidden.Setting)
+				last = last.with("setting", forbidden.Setting)
 			}
 			last.retryAfter = 0
 		}
@@ -284,7 +285,7 @@ func (c *call) upstreamRequest(ctx context.Context, endpoint int, body []byte, a
 	}
 	extensions := from["A2a-Extensions"]
 	if legacy := from["X-A2a-Extensions"]; len(legacy) > 0 {
-		extensions = append(extensions[:len(extensions):len(extensions)], legacy...)
+		extensions = append(slices.Clip(extensions), legacy...)
 	}
 	if len(extensions) > 0 {
 		h[extensionsHeader(c.version)] = []string{strings.Join(extensions, ", ")}
@@ -328,8 +329,9 @@ func (c *call) passHeaders(from http.Header) {
 	}
 }
 
-func (c *call) log(message string, err error) {
-	c.p.cfg.Logger.LogAttrs(c.x.Context(), slog.LevelWarn, message,
+// trouble logs what went wrong with an agent, with the address that callers never see.
+func (c *call) trouble(what string, err error) {
+	c.p.cfg.Logger.LogAttrs(c.x.Context(), slog.LevelWarn, "agent in trouble", slog.String("what", what),
 		slog.String("agent", c.agent.ID), slog.String("endpoint", c.endpoint()),
 		slog.String("invocation", c.opening.Invocation.String()), slog.Any("error", err))
 }

@@ -110,8 +110,8 @@ func (s *instances) choose(a *snapshot.Agent, pinned string, tried uint64) int {
 		return healthy[0]
 	}
 	// The better of two random choices, by calls in flight for each unit of weight.
-	x := rand.IntN(len(healthy))     //nolint:gosec // a choice of load, not of trust
-	y := rand.IntN(len(healthy) - 1) //nolint:gosec // as above
+	x := rand.IntN(len(healthy))
+	y := rand.IntN(len(healthy) - 1)
 	if y >= x {
 		y++
 	}

@@ -123,8 +123,8 @@ func (c *call) pageTokenOwner() []byte {
 func (c *call) sealPageToken(at listPlace) string {
 	seal := c.p.cfg.PageSeal
 	nonce := make([]byte, seal.NonceSize(), seal.NonceSize()+8+len(at.token)+seal.Overhead())
-	rand.Read(nonce)                                      // never fails
-	plain := binary.AppendUvarint(nil, uint64(at.offset)) //nolint:gosec // an index
+	rand.Read(nonce) // never fails
+	plain := binary.AppendUvarint(nil, uint64(at.offset))
 	plain = append(plain, at.token...)
 	return base64.RawURLEncoding.EncodeToString(seal.Seal(nonce, nonce, plain, c.pageTokenOwner()))
 }
@@ -143,5 +143,5 @@ func (c *call) openPageToken(token string) (listPlace, bool) {
 	if n <= 0 || offset > 1<<20 {
 		return listPlace{}, false
 	}
-	return listPlace{token: string(plain[n:]), offset: int(offset)}, true //nolint:gosec // bounded above
+	return listPlace{token: string(plain[n:]), offset: int(offset)}, true
 }

@@ -6,6 +6,7 @@
 package dataplane
 
 import (
+	"context"
 	"crypto/cipher"
 	"errors"
 	"log/slog"
@@ -17,8 +18,6 @@ import (
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
-
-	"context"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/clock"

@@ -34,7 +34,7 @@ func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc
 		context.AfterFunc(ctx, func() { orphaned.Stop() })
 	})()
 
-	resp, done, f := c.send(ctx, c.upstreamBody(), "text/event-stream")
+	resp, done, f := c.send(ctx, c.upstreamBody(), "text/event-stream") //nolint:bodyclose // done closes it
 	if f != nil {
 		w.fault(f)
 		return
@@ -97,7 +97,7 @@ func (c *call) pump(ctx context.Context, w *streamWriter, from io.Reader, idle *
 		case err != nil:
 			f := c.ended(ctx)
 			if f == nil {
-				c.log("the agent's stream broke off", err)
+				c.trouble("the agent's stream broke off", err)
 				f = upstreamInterrupted()
 			}
 			w.fault(f)

@@ -15,9 +15,9 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gatewaytest/peers"
 )
 
-// stream opens a stream whose agent behaves in a way.
-func stream(g *gatewaytest.Gateway, agent, key string, b peers.Behaviour) *http.Response {
-	return g.Open(http.MethodPost, "/a2a/"+agent, key,
+// stream opens a stream of agent echo, which behaves in a way.
+func stream(g *gatewaytest.Gateway, key string, b peers.Behaviour) *http.Response {
+	return g.Open(http.MethodPost, "/a2a/echo", key,
 		gatewaytest.Request("SendStreamingMessage", gatewaytest.Message(peers.HostilePrefix+string(b), "hi", "")))
 }
 
@@ -51,7 +51,7 @@ func TestStream_WhateverTheAgentDoesTheCallerGetsAnEndWithAReason(t *testing.T) 
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.behaviour), func(t *testing.T) {
-			resp := stream(g, "echo", key, tt.behaviour)
+			resp := stream(g, key, tt.behaviour)
 			defer func() { _ = resp.Body.Close() }()
 			body, err := io.ReadAll(resp.Body)
 			if err != nil {
@@ -92,7 +92,7 @@ func TestStream_EventsPassUnchangedAndAtOnce(t *testing.T) {
 	key := g.Team("demo")
 	agent := peers.StartHostile(t, peers.HostileConfig{})
 	g.Agent("echo", "demo", agent.URL)
-	resp := stream(g, "echo", key, peers.OddStream)
+	resp := stream(g, key, peers.OddStream)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || !strings.Contains(string(body), "data: "+peers.OddReply(peers.Version10, "7")+"\n") {
@@ -113,7 +113,7 @@ func TestStream_HeadersAndSignsOfLifeComeWhileTheAgentThinks(t *testing.T) {
 	agent := peers.StartHostile(t, peers.HostileConfig{Delay: 500 * time.Millisecond})
 	g.Agent("echo", "demo", agent.URL)
 	begin := time.Now()
-	resp := stream(g, "echo", key, peers.SlowHeaders)
+	resp := stream(g, key, peers.SlowHeaders)
 	defer func() { _ = resp.Body.Close() }()
 	if took := time.Since(begin); took > 400*time.Millisecond {
 		t.Errorf("the headers took %s though the agent's were due after 500ms", took)
@@ -165,7 +165,7 @@ func TestStream_ASilentAgentIsGivenUp(t *testing.T) {
 	key := g.Team("demo")
 	agent := peers.StartHostile(t, peers.HostileConfig{})
 	g.Agent("echo", "demo", agent.URL)
-	resp := stream(g, "echo", key, peers.Hang)
+	resp := stream(g, key, peers.Hang)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || !strings.Contains(string(body), "UPSTREAM_TIMEOUT") || !strings.Contains(string(body), "silent for 200ms") {
@@ -178,7 +178,7 @@ func TestDrain_EndsWhatIsOpenWithAReasonAndARecord(t *testing.T) {
 	key := g.Team("demo")
 	agent := peers.StartHostile(t, peers.HostileConfig{})
 	g.Agent("echo", "demo", agent.URL)
-	resp := stream(g, "echo", key, peers.Hang)
+	resp := stream(g, key, peers.Hang)
 	defer func() { _ = resp.Body.Close() }()
 	go g.Stop()
 	body, err := io.ReadAll(resp.Body)

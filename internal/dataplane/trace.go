@@ -36,15 +36,16 @@ func (c *call) beginTrace() {
 				TraceID: t.trace, SpanID: t.parent, TraceFlags: t.flags, TraceState: state, Remote: true,
 			}))
 		}
+		//nolint:spancheck // endTrace ends it
 		_, c.span = tracer.Start(ctx, "a2a", trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(c.start))
 		sc := c.span.SpanContext()
 		t.trace, t.span, t.flags = sc.TraceID(), sc.SpanID(), sc.TraceFlags()
 	} else {
 		if !t.trace.IsValid() {
-			binary.LittleEndian.PutUint64(t.trace[:8], rand.Uint64()) //nolint:gosec // trace ids guard nothing
-			binary.LittleEndian.PutUint64(t.trace[8:], rand.Uint64()) //nolint:gosec // as above
+			binary.LittleEndian.PutUint64(t.trace[:8], rand.Uint64())
+			binary.LittleEndian.PutUint64(t.trace[8:], rand.Uint64())
 		}
-		binary.LittleEndian.PutUint64(t.span[:], rand.Uint64()|1) //nolint:gosec // as above; never all zero
+		binary.LittleEndian.PutUint64(t.span[:], rand.Uint64()|1)
 	}
 	c.trace = t
 	c.opening.TraceID, c.opening.SpanID = t.trace.String(), t.span.String()
@@ -138,8 +139,8 @@ func lowerHex(s string) bool {
 // newInvocationID makes a UUIDv7 (RFC 9562): ordered by time, then random.
 func newInvocationID(now time.Time) uuid.UUID {
 	var id uuid.UUID
-	ms := uint64(now.UnixMilli())                                          //nolint:gosec // the year is past 1970
-	binary.BigEndian.PutUint64(id[:8], ms<<16|0x7000|rand.Uint64()&0x0fff) //nolint:gosec // an id is no secret
-	binary.BigEndian.PutUint64(id[8:], 1<<63|rand.Uint64()>>2)             //nolint:gosec // as above
+	ms := uint64(now.UnixMilli())
+	binary.BigEndian.PutUint64(id[:8], ms<<16|0x7000|rand.Uint64()&0x0fff)
+	binary.BigEndian.PutUint64(id[8:], 1<<63|rand.Uint64()>>2)
 	return id
 }

@@ -180,10 +180,10 @@ func (p *parser) value(name string) (string, error) {
 		return p.quoted(name)
 	}
 	word := p.while(isBare)
-	switch {
-	case word == "":
+	switch word {
+	case "":
 		return "", p.fault(start, name, "expected a value for %q; one with special characters stands in double quotes", name)
-	case word == "AND":
+	case "AND":
 		return "", p.fault(start, name, "expected a value for %q, found AND; quote it when it is meant as a value", name)
 	}
 	return word, nil

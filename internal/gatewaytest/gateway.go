@@ -4,7 +4,6 @@ package gatewaytest
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -149,46 +148,49 @@ func (g *Gateway) Agent(id, team, url string, change ...func(*registryv1.Agent))
 // AgentURL is where an agent is called.
 func (g *Gateway) AgentURL(id string) string { return g.URL + "/a2a/" + id }
 
-// Events returns all events that a filter lets pass, the oldest first, as soon as
-// there are at least n of them.
+// quiet is how long no further event must come for [Gateway.Events] to end.
+const quiet = 300 * time.Millisecond
+
+// Events returns the events that a filter lets pass, the oldest first: at least n of
+// them, and those that come right after.
 func (g *Gateway) Events(filter string, n int) []*auditv1.Event {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(g.t.Context(), 30*time.Second)
 	defer cancel()
-	var seen int
-	for {
-		events, err := g.list(ctx, filter)
-		if err != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			g.t.Fatalf("list events: %v", err)
+	tail, err := g.Audit.TailEvents(ctx, &auditv1.TailEventsRequest{Filter: filter, AfterSequence: new(int64)})
+	if err != nil {
+		g.t.Fatalf("tail events: %v", err)
+	}
+	defer func() { _ = tail.Close() }()
+	came := make(chan *auditv1.Event)
+	go func() {
+		defer close(came)
+		for tail.Receive() {
+			if e := tail.Msg().GetEvent(); e != nil {
+				select {
+				case came <- e:
+				case <-ctx.Done():
+					return
+				}
+			}
 		}
-		if seen = len(events); seen >= n {
-			return events
+	}()
+	var events []*auditv1.Event
+	for {
+		var silence <-chan time.Time
+		if len(events) >= n {
+			silence = time.After(quiet)
 		}
 		select {
-		case <-ctx.Done():
-			g.t.Fatalf("%d events for %q after 20 s, want %d", seen, filter, n)
-		case <-time.After(20 * time.Millisecond):
+		case e, ok := <-came:
+			if !ok {
+				g.t.Fatalf("%d events for %q, want %d; the tail ended with %v", len(events), filter, n, tail.Err())
+			}
+			events = append(events, e)
+		case <-silence:
+			return events
 		}
 	}
-}
-
-func (g *Gateway) list(ctx context.Context, filter string) ([]*auditv1.Event, error) {
-	var events []*auditv1.Event
-	token := ""
-	for {
-		page, err := g.Audit.ListEvents(ctx, &auditv1.ListEventsRequest{Filter: filter, PageSize: 250, PageToken: token})
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, page.GetEvents()...)
-		if token = page.GetNextPageToken(); token == "" {
-			break
-		}
-	}
-	for i, j := 0, len(events)-1; i < j; i, j = i+1, j-1 {
-		events[i], events[j] = events[j], events[i]
-	}
-	return events, nil
 }
 
 // SpoolDir is the folder of the gateway's local record.

@@ -4,7 +4,13 @@ import (
 	"os"
 	"testing"
 
+	"github.com/signalbox-dev/signalbox/internal/gatewaytest"
 	"github.com/signalbox-dev/signalbox/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	if gatewaytest.IsChild() {
+		os.Exit(gatewaytest.RunChild())
+	}
+	os.Exit(pgtest.Main(m))
+}

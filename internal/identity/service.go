@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -127,6 +128,9 @@ func (s *Service) now() time.Time { return s.clock.Now().UTC().Truncate(time.Mic
 // CreateTeam makes a team and returns it with the configuration revision from which
 // on it exists.
 func (s *Service) CreateTeam(ctx context.Context, author, id, displayName string) (Team, int64, error) {
+	if err := checkText("team.display_name", displayName); err != nil {
+		return Team{}, 0, err
+	}
 	now := s.now()
 	t, revision, err := s.store.CreateTeam(ctx, author, Team{
 		UID: uuid.New(), ID: id, DisplayName: displayName, CreateTime: now, UpdateTime: now,
@@ -176,6 +180,9 @@ func (s *Service) UpdateTeam(ctx context.Context, author string, uid uuid.UUID, 
 		if u.DisplayName == nil || *u.DisplayName == t.DisplayName {
 			return false, nil
 		}
+		if err := checkText("team.display_name", *u.DisplayName); err != nil {
+			return false, err
+		}
 		t.DisplayName = *u.DisplayName
 		t.UpdateTime = s.now()
 		return true, nil
@@ -213,7 +220,7 @@ type KeyDraft struct {
 // CreateKey makes a key. The secret is returned this once.
 func (s *Service) CreateKey(ctx context.Context, author string, d KeyDraft) (Key, string, int64, error) {
 	now := s.now()
-	if err := checkExpiry(d.ExpireTime, now); err != nil {
+	if err := errors.Join(checkExpiry(d.ExpireTime, now), checkText("key.display_name", d.DisplayName)); err != nil {
 		return Key{}, "", 0, err
 	}
 	if d.ID == "" {
@@ -233,6 +240,14 @@ func (s *Service) CreateKey(ctx context.Context, author string, d KeyDraft) (Key
 // randomKeyID makes an id that begins with a letter, so that it can be given on
 // create as well.
 func randomKeyID() string { return "k" + strings.ToLower(rand.Text()[:11]) }
+
+// checkText refuses control characters: Postgres takes no NUL, and terminals obey escapes.
+func checkText(field, text string) error {
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return &InvalidError{Field: field, Problem: "has a control character"}
+	}
+	return nil
+}
 
 func checkExpiry(expire, now time.Time) error {
 	if !expire.IsZero() && !expire.After(now) {
@@ -286,6 +301,9 @@ func (s *Service) UpdateKey(ctx context.Context, author string, uid uuid.UUID, u
 		}
 		changed := false
 		if u.DisplayName != nil && *u.DisplayName != k.DisplayName {
+			if err := checkText("key.display_name", *u.DisplayName); err != nil {
+				return false, err
+			}
 			k.DisplayName, changed = *u.DisplayName, true
 		}
 		if u.Disabled != nil && *u.Disabled != k.Disabled {

@@ -23,7 +23,7 @@ type account struct {
 // user "postgres", else who called sudo, else "nobody".
 func serverAccount(dataDir string) (account, error) {
 	if os.Geteuid() != 0 {
-		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil //nolint:gosec // ids are never negative on unix
+		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil
 	}
 	info, err := os.Stat(dataDir)
 	switch {

@@ -56,7 +56,7 @@ func fetch(ctx context.Context, logger *slog.Logger, cache string, a account, ma
 	if major == 0 {
 		major = maxMajor
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // the server's user must enter
+	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return binaries{}, fmt.Errorf("create the cache: %w", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchLimit, fmt.Errorf("not done after %s", fetchLimit))
@@ -219,5 +219,5 @@ func freePort(ctx context.Context) (uint32, error) {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	defer l.Close()
-	return uint32(l.Addr().(*net.TCPAddr).Port), nil //nolint:gosec // a port
+	return uint32(l.Addr().(*net.TCPAddr).Port), nil
 }

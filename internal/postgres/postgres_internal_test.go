@@ -73,7 +73,7 @@ func TestStart_FetchesPostgresWhereThereIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(top) })
-	if err := os.Chmod(top, 0o755); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(top, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
@@ -171,7 +171,7 @@ func TestPlainPath(t *testing.T) {
 
 func TestCacheDir_IsWhereTheServersUserCanReachIt(t *testing.T) {
 	closed := t.TempDir()
-	if err := os.Chmod(closed, 0o700); err != nil { //nolint:gosec // a folder
+	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	inside := filepath.Join(closed, "cache", "postgres") // neither is there yet

@@ -16,6 +16,9 @@ const MaxCardSize = 1 << 20
 // FetchTimeout bounds the search for a card over all endpoints.
 const FetchTimeout = 3 * time.Second
 
+// maxInterfaces is the number of interfaces that are shown of a card.
+const maxInterfaces = 64
+
 // maxWarning is the number of bytes that a line of warnings may have.
 const maxWarning = 600
 
@@ -53,8 +56,11 @@ func useCard(card []byte, source CardSource) (foundCard, error) {
 	for _, i := range parsed.Interfaces {
 		jsonRPC = jsonRPC || i.Binding == a2a.BindingJSONRPC && i.Version != 0
 		found.interfaces = append(found.interfaces, Interface{
-			Binding: i.Binding, Version: i.Version.String(), URL: i.URL, Tenant: i.Tenant,
+			Binding: oneLine(i.Binding), Version: i.Version.String(), URL: oneLine(i.URL), Tenant: oneLine(i.Tenant),
 		})
+		if len(found.interfaces) == maxInterfaces {
+			break
+		}
 	}
 	if !jsonRPC {
 		found.warnings = append(found.warnings,
@@ -100,8 +106,9 @@ func (s *Service) fetchFrom(ctx context.Context, address string, left int) (foun
 	return useCard(card, CardFetched)
 }
 
-// clip cuts a text at a whole character.
+// clip makes a line of warnings of a text.
 func clip(text string) string {
+	text = oneLine(text)
 	if len(text) <= maxWarning {
 		return text
 	}
@@ -124,7 +131,7 @@ func (s *Service) checkAddress(ctx context.Context, field, address string) error
 		return &AddressError{Field: field, URL: address, Err: err}
 	}
 	// A name that does not resolve now may do so later; dialling checks again.
-	return nil //nolint:nilerr // see above
+	return nil
 }
 
 func (s *Service) checkEndpoints(ctx context.Context, field string, endpoints []Endpoint) error {

@@ -77,7 +77,7 @@ func (s *Service) Import(ctx context.Context, author string, d ImportDraft) (Age
 	}
 	a, err := s.prepare(ctx, Draft{
 		ID: d.ID, Team: d.Team, Visibility: d.Visibility, Endpoints: []Endpoint{{URL: base}},
-		DisplayName: shorten(card.Name, maxDisplayName), Description: shorten(card.Description, maxDescription), Tags: tagsOf(card),
+		DisplayName: shorten(oneLine(card.Name), maxDisplayName), Description: shorten(printable(card.Description), maxDescription), Tags: tagsOf(card),
 	})
 	if err != nil {
 		return Agent{}, 0, err

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // MaxEndpoints is the number of endpoints that an agent may have.
@@ -46,6 +48,30 @@ func normalizeURL(field, raw string) (string, error) {
 	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
 	return strings.TrimRight(u.String(), "/"), nil
 }
+
+// checkText refuses characters that have no place in a text for people: Postgres
+// takes no NUL, and terminals obey escapes. Line ends are for descriptions only.
+func checkText(field, text string, lines bool) error {
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && (!lines || !isSpace(r)) }) {
+		return &InvalidError{Field: field, Problem: "has a control character"}
+	}
+	return nil
+}
+
+// printable takes such characters out of a text that somebody else wrote.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && !isSpace(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+func isSpace(r rune) bool { return r == '\n' || r == '\r' || r == '\t' }
+
+// oneLine is printable without line ends.
+func oneLine(text string) string { return strings.Join(strings.Fields(printable(text)), " ") }
 
 // normalizeEndpoints checks endpoints and writes them as they are stored.
 func normalizeEndpoints(field string, endpoints []Endpoint) ([]Endpoint, error) {

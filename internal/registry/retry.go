@@ -29,15 +29,18 @@ func (s *Service) Run(ctx context.Context) error {
 	ticker := time.NewTicker(s.retryMin)
 	defer ticker.Stop()
 	searches := map[uuid.UUID]*search{}
+	failing := false // one line for each outage of the database is enough
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
-		if err := s.searchDue(ctx, searches); err != nil && ctx.Err() == nil {
+		err := s.searchDue(ctx, searches)
+		if err != nil && ctx.Err() == nil && !failing {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "search for missing agent cards failed", slog.Any("error", err))
 		}
+		failing = err != nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,6 +122,9 @@ func (s *Service) prepare(ctx context.Context, d Draft) (Agent, error) {
 	if a.Push == "" {
 		a.Push = PushOff
 	}
+	if err := checkTexts(&a); err != nil {
+		return Agent{}, err
+	}
 	var err error
 	if a.Endpoints, err = normalizeEndpoints("agent.endpoints", d.Endpoints); err != nil {
 		return Agent{}, err
@@ -142,6 +146,10 @@ func (s *Service) prepare(ctx context.Context, d Draft) (Agent, error) {
 	}
 	// The store checks again; this spares a search for a card that would be for nothing.
 	return a, s.checkNames(ctx, a.ID, a.Aliases, uuid.Nil)
+}
+
+func checkTexts(a *Agent) error {
+	return cmp.Or(checkText("agent.display_name", a.DisplayName, false), checkText("agent.description", a.Description, true))
 }
 
 func (s *Service) checkNames(ctx context.Context, id string, aliases []string, except uuid.UUID) error {
@@ -268,6 +276,9 @@ func (s *Service) change(ctx context.Context, was Agent, u Update) (Agent, error
 	assign(&next.Visibility, u.Visibility)
 	assign(&next.Push, u.Push)
 	assign(&next.TrustCardAuthority, u.TrustCardAuthority)
+	if err := checkTexts(&next); err != nil {
+		return Agent{}, err
+	}
 	var err error
 	if u.Aliases != nil {
 		if next.Aliases, err = checkAliases("agent.aliases", next.ID, *u.Aliases); err != nil {

@@ -36,18 +36,17 @@ func NewListener(pool *pgxpool.Pool, log *slog.Logger) *Listener {
 }
 
 // Listen sends to wake, which needs a buffer of one, when there may be a new
-// revision, until ctx ends. A wake-up
-// that nobody has taken yet stands for all that follow. Every connection begins with
-// a wake-up, because changes may have been missed before it.
+// revision, until ctx ends. A wake-up that nobody has taken yet stands for all that
+// follow. Every connection begins with a wake-up, because changes may have been
+// missed before it.
 func (l *Listener) Listen(ctx context.Context, wake chan<- struct{}) error {
-	delay := minReconnect
+	delay, failing := minReconnect, false
 	for {
-		err := l.listen(ctx, wake, func() { delay = minReconnect })
-		if ctx.Err() != nil {
-			return nil
+		err := l.listen(ctx, wake, func() { delay, failing = minReconnect, false })
+		if ctx.Err() == nil && !failing { // one line for each outage is enough
+			failing = true
+			l.log.LogAttrs(ctx, slog.LevelWarn, "not notified of configuration changes, polling only", slog.Any("error", err))
 		}
-		l.log.LogAttrs(ctx, slog.LevelWarn, "not notified of configuration changes, polling only",
-			slog.Duration("retry_in", delay), slog.Any("error", err))
 		select {
 		case <-ctx.Done():
 			return nil

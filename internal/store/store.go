@@ -52,7 +52,8 @@ func (s *Store) InTx(ctx context.Context, f func(ctx context.Context, tx pgx.Tx)
 func (s *Store) inTx(ctx context.Context, opts pgx.TxOptions, f func(ctx context.Context, tx pgx.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error { return f(ctx, tx) })
-		if attempt == maxAttempts || !(isState(err, stateSerialization) || isState(err, stateDeadlock)) {
+		inTheWay := isState(err, stateSerialization) || isState(err, stateDeadlock)
+		if !inTheWay || attempt == maxAttempts {
 			return fault(err)
 		}
 	}

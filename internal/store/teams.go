@@ -144,5 +144,5 @@ func txTime(ctx context.Context, tx pgx.Tx) (now time.Time, err error) {
 }
 
 func rowLimit(n int) int32 {
-	return int32(min(max(n, 0), math.MaxInt32)) //nolint:gosec // bounded on the line itself
+	return int32(min(max(n, 0), math.MaxInt32))
 }

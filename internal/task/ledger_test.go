@@ -249,7 +249,9 @@ func TestRun_AConflictInTheDatabaseTakesTheBindingBack(t *testing.T) {
 			t.Error("alice kept bob's task after the database said whose it is")
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 
@@ -272,5 +274,7 @@ func TestLedger_ConcurrentUseIsSafe(t *testing.T) {
 	}
 	wg.Wait()
 	cancel()
-	<-done
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -104,10 +106,8 @@ func (g *Guard) Check(to netip.AddrPort) error {
 	forbidden := func(why, setting string) error {
 		return &ForbiddenError{Address: to.String(), Why: why, Setting: setting}
 	}
-	for _, m := range metadataServices {
-		if addr == m {
-			return forbidden("a metadata service", "")
-		}
+	if slices.Contains(metadataServices, addr) {
+		return forbidden("a metadata service", "")
 	}
 	switch {
 	case addr.IsLinkLocalUnicast():
@@ -162,10 +162,8 @@ func (g *Guard) ownListener(addr netip.Addr, port uint16) bool {
 			if addr.IsLoopback() {
 				return true
 			}
-			for _, mine := range g.local {
-				if mine == addr {
-					return true
-				}
+			if slices.Contains(g.local, addr) {
+				return true
 			}
 		}
 	}
@@ -194,8 +192,8 @@ func (g *Guard) CheckURL(ctx context.Context, rawURL string) error {
 		port = 80
 	}
 	if p := u.Port(); p != "" {
-		n, err := net.LookupPort("tcp", p)
-		if err != nil || n < 1 || n > 65535 {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
 			return fmt.Errorf("port %q is not one", p)
 		}
 		port = uint16(n)

@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"errors"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -14,18 +15,12 @@ import (
 // Domain is the domain of every reason.
 const Domain = "signalbox.dev"
 
-// Text is a message for people that is not wrapped around a cause.
-type Text string
-
-// Error returns the text.
-func (t Text) Error() string { return string(t) }
-
 // Name returns a reason as it travels, without the prefix of its enum.
 func Name(reason errorv1.Reason) string { return strings.TrimPrefix(reason.String(), "REASON_") }
 
 // New makes an error with a reason. Metadata may be nil.
 func New(code connect.Code, reason errorv1.Reason, text string, metadata map[string]string) *connect.Error {
-	err := connect.NewError(code, Text(text))
+	err := connect.NewError(code, errors.New(text))
 	Add(err, reason, metadata)
 	return err
 }

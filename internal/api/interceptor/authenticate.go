@@ -26,17 +26,45 @@ type Authenticator interface {
 // challenge tells a caller how to give a credential.
 const challenge = `Bearer realm="signalbox"`
 
-// Authenticate returns a gate that lets only callers with a valid credential pass
-// and tells used when a key did. It runs before the body of the request is read.
-func Authenticate(current func() Authenticator, clk clock.Clock, used func(uuid.UUID)) connect.RequestGateFunc {
-	return func(ctx context.Context, _ connect.Spec, _ connect.Peer, header http.Header) (context.Context, error) {
+// Gate lets only callers with a valid credential pass.
+type Gate struct {
+	// Current returns who knows the credentials now.
+	Current func() Authenticator
+	// Stale tells that Current cannot be relied on any more; nil means never.
+	Stale func() bool
+	// Clock tells the time.
+	Clock clock.Clock
+	// Used is told of each use of a key.
+	Used func(uuid.UUID)
+}
+
+// errStale refuses calls of a replica that does not know whether keys still hold.
+var errStale = errors.New("this replica could not confirm its configuration for too long; try another one, or again later")
+
+// authenticate returns who calls.
+func (g Gate) authenticate(header http.Header) (identity.Principal, error) {
+	secret, err := credential(header)
+	if err != nil {
+		return identity.Principal{}, err
+	}
+	if g.Stale != nil && g.Stale() {
+		return identity.Principal{}, errStale
+	}
+	return g.Current().Authenticate(secret, g.Clock.Now())
+}
+
+// Request returns the gate for a handler. It runs before the body of a request is read.
+func (g Gate) Request() connect.RequestGateFunc {
+	return func(ctx context.Context, _ connect.Spec, peer connect.Peer, header http.Header) (context.Context, error) {
 		call := FromContext(ctx)
-		secret, err := credential(header)
-		if err == nil {
-			call.Principal, err = current().Authenticate(secret, clk.Now())
-		}
+		var err error
+		call.Principal, err = g.authenticate(header)
 		if err != nil {
 			refusal := unauthenticated(err)
+			if refusal.Code() == connect.CodeUnauthenticated && peer.Protocol == connect.ProtocolConnect {
+				// gRPC would send it as a trailer, where HTTP forbids it.
+				refusal.Meta().Set("WWW-Authenticate", challenge)
+			}
 			call.Answered, call.Code = true, refusal.Code()
 			if info, ok := fault.Info(refusal); ok {
 				call.Reason = info.GetReason()
@@ -44,7 +72,7 @@ func Authenticate(current func() Authenticator, clk clock.Clock, used func(uuid.
 			return nil, refusal
 		}
 		if call.Principal.Kind == identity.KindKey {
-			used(call.Principal.UID)
+			g.Used(call.Principal.UID)
 		}
 		return ctx, nil
 	}
@@ -77,11 +105,13 @@ func credential(header http.Header) (string, error) {
 	return "", identity.ErrCredentialsMissing
 }
 
-// unauthenticated maps what is wrong with a credential.
+// unauthenticated maps why a caller is not known.
 func unauthenticated(err error) *connect.Error {
 	reason, text := errorv1.Reason_REASON_CREDENTIALS_INVALID,
 		`the credential is not known here; send the key as "Authorization: Bearer sb_…"`
 	switch {
+	case errors.Is(err, errStale):
+		return fault.New(connect.CodeUnavailable, errorv1.Reason_REASON_CONFIGURATION_STALE, err.Error(), nil)
 	case errors.Is(err, identity.ErrCredentialsMissing):
 		reason, text = errorv1.Reason_REASON_CREDENTIALS_MISSING,
 			`a key is needed; send it as "Authorization: Bearer sb_…" or as x-api-key`
@@ -92,7 +122,5 @@ func unauthenticated(err error) *connect.Error {
 	case errors.Is(err, errTwoCredentials):
 		text = err.Error()
 	}
-	refusal := fault.New(connect.CodeUnauthenticated, reason, text, nil)
-	refusal.Meta().Set("WWW-Authenticate", challenge)
-	return refusal
+	return fault.New(connect.CodeUnauthenticated, reason, text, nil)
 }

@@ -85,11 +85,11 @@ func (tr tree) installed(k Kind) bool {
 		got, err := os.ReadFile(tr.cli() + ".installed")
 		return err == nil && strings.TrimSpace(string(got)) == tr.cliVersion()
 	}
-	want, err := os.ReadFile(lock) //nolint:gosec // a path of this repository.
+	want, err := os.ReadFile(lock)
 	if err != nil {
 		return false
 	}
-	got, err := os.ReadFile(stamp) //nolint:gosec // a path of this repository.
+	got, err := os.ReadFile(stamp)
 	return err == nil && bytes.Equal(want, got)
 }
 
@@ -119,7 +119,7 @@ func install(ctx context.Context, k Kind) (tree, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", filepath.Join(tr.dir, "setup.sh"), string(k)) //nolint:gosec // our own script.
+	cmd := exec.CommandContext(ctx, "sh", filepath.Join(tr.dir, "setup.sh"), string(k))
 	cmd.Dir = tr.root
 	cmd.WaitDelay = processGrace
 	out, err := cmd.CombinedOutput()

@@ -137,7 +137,7 @@ type reply03 struct {
 // say sends a text to an agent as its card asks for, in a task unless taskID is "".
 func say(t *testing.T, agent *peers.Agent, text, taskID string) reply03 {
 	t.Helper()
-	resp, err := http.Get(agent.URL + "/.well-known/agent-card.json") //nolint:noctx // a test's own agent.
+	resp, err := http.Get(agent.URL + "/.well-known/agent-card.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestStartAgent_EndsWithItsTest(t *testing.T) {
 			if took := time.Since(ending); took > 4*time.Second {
 				t.Errorf("ending took %s: it was killed", took)
 			}
-			resp, err := http.Get(agent.URL) //nolint:noctx // nobody is there.
+			resp, err := http.Get(agent.URL)
 			if err == nil {
 				_ = resp.Body.Close()
 			}

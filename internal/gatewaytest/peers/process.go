@@ -86,7 +86,7 @@ type process struct {
 // ends its standard input is closed; what does not leave then is killed.
 func startProcess(t testing.TB, name string, argv []string, out *readyWriter) *process {
 	t.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx,gosec // our own programs; the cleanup ends them, not the context, which is gone by then.
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = processGrace
@@ -145,7 +145,7 @@ func runProcessClient(ctx context.Context, k Kind, base, key string) (Result, er
 // output runs a program and returns what it writes. What it says about a
 // failure is in the error.
 func output(ctx context.Context, argv ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // our own programs.
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.WaitDelay = processGrace
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

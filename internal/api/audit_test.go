@@ -1,0 +1,209 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
+	"github.com/signalbox-dev/signalbox/internal/api"
+	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/store"
+)
+
+// ledger writes events into a database as a replica does.
+type ledger struct {
+	mu      sync.Mutex
+	events  *store.Events
+	process audit.Process
+	entries [][]byte
+	shipped uint64
+}
+
+func (l *ledger) Append(b []byte) (uint64, error) {
+	l.entries = append(l.entries, append([]byte(nil), b...))
+	return uint64(len(l.entries)), nil
+}
+func (l *ledger) AppendOpening(b []byte) (uint64, error) { return l.Append(b) }
+func (l *ledger) Headroom() error                        { return nil }
+
+func newLedger(t *testing.T, p *plane) *ledger {
+	t.Helper()
+	l := &ledger{events: store.NewEvents(p.pool), process: audit.Process{Replica: uuid.New(), Epoch: 1, Instance: uuid.New()}}
+	_, err := l.events.Register(t.Context(), l.process)
+	must(t, err)
+	return l
+}
+
+// add ships the event of one call of a team's key to an agent.
+func (l *ledger) add(t *testing.T, team, agent string) string {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	recorder, err := audit.NewRecorder(audit.RecorderConfig{Spool: l})
+	must(t, err)
+	id, err := uuid.NewV7()
+	must(t, err)
+	now := time.Now()
+	must(t, recorder.Open(&audit.Opening{
+		Invocation: id, Time: now, Caller: "teams/" + team + "/keys/laptop", CallerUID: uuid.New(), Team: team, SourceAddress: "192.0.2.1",
+		Agent: agent, AgentUID: uuid.New(), Endpoint: "http://h", Method: "SendMessage", Dialect: "JSONRPC/1.0", RequestID: "1", RequestBytes: 12,
+		TraceID: strings.Repeat("a", 32), SpanID: strings.Repeat("b", 16),
+		Decision: &audit.Decision{
+			Permitted: true, Rules: []string{"own-team"}, Revision: 3, Principal: "p", Action: "invoke", Resource: "agents/" + agent,
+			Context: []audit.Attribute{{Name: "k", Value: "v"}},
+		},
+	}))
+	must(t, recorder.Close(&audit.Closing{
+		Invocation: id, Duration: 5 * time.Millisecond, FirstByte: 2 * time.Millisecond, Outcome: audit.Failed,
+		Error: &audit.CallError{Code: -32001, Message: "no such task"}, ResponseBytes: 34, HTTPStatus: 200, TaskID: "t1",
+	}))
+	var batch []audit.SpooledEntry
+	for i := l.shipped; i < uint64(len(l.entries)); i++ {
+		entry, err := audit.DecodeEntry(l.entries[i])
+		must(t, err)
+		batch = append(batch, audit.SpooledEntry{Number: i + 1, Epoch: 1, Time: now, Data: l.entries[i], Entry: entry})
+	}
+	_, err = l.events.Ship(t.Context(), l.process, batch)
+	must(t, err)
+	l.shipped = uint64(len(l.entries))
+	return "events/" + id.String()
+}
+
+func newAuditPlane(t *testing.T) (*plane, *ledger) {
+	t.Helper()
+	var events eventsOf
+	p := newPlane(t, func(c *api.Config) { c.Events = &events })
+	events.Events = store.NewEvents(p.pool)
+	return p, newLedger(t, p)
+}
+
+// eventsOf is a ledger that is set after the handler was made.
+type eventsOf struct{ audit.Events }
+
+func TestEvents_AreListedReadAndFilteredWithinTheCallersTeam(t *testing.T) {
+	p, l := newAuditPlane(t)
+	_, own := p.team(t, "a")
+	_, other := p.team(t, "b")
+	first, second, third := l.add(t, "a", "echo"), l.add(t, "b", "echo"), l.add(t, "a", "planner")
+	list := func(secret, filter string) (names []string) {
+		t.Helper()
+		for token := ""; ; {
+			res, err := p.as(secret).ListEvents(t.Context(), &auditv1.ListEventsRequest{Filter: filter, PageSize: 1, PageToken: token})
+			must(t, err)
+			for _, e := range res.GetEvents() {
+				names = append(names, e.GetName())
+			}
+			if token = res.GetNextPageToken(); token == "" {
+				return names
+			}
+		}
+	}
+	for _, tc := range []struct {
+		name, secret, filter string
+		want                 []string
+	}{
+		{"admin", adminSecret, "", []string{third, second, first}},
+		{"own team", own, "", []string{third, first}},
+		{"other team", other, "", []string{second}},
+		{"by agent", adminSecret, `agent="agents/echo"`, []string{second, first}},
+		{"foreign team", own, `team=teams/b`, nil},
+		{"by outcome and method", own, `outcome=FAILED AND method=SendMessage AND agent=agents/planner`, []string{third}},
+	} {
+		if diff := cmp.Diff(tc.want, list(tc.secret, tc.filter)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+	e, err := p.as(own).GetEvent(t.Context(), &auditv1.GetEventRequest{Name: first})
+	must(t, err)
+	if e.GetOutcome() != auditv1.Outcome_OUTCOME_FAILED || e.GetAgent() != "agents/echo" || e.GetTeam() != "teams/a" ||
+		e.GetError().GetCode() != -32001 || e.GetDuration().AsDuration() != 5*time.Millisecond || e.GetTimeToFirstByte() == nil ||
+		e.GetDecision().GetContext()["k"] != "v" || !e.GetDecision().GetPermitted() || e.GetTaskId() != "t1" || e.GetCount() != 1 {
+		t.Errorf("event %v", e)
+	}
+	_, err = p.as(other).GetEvent(t.Context(), &auditv1.GetEventRequest{Name: first})
+	refused(t, err, connect.CodeNotFound, "EVENT_NOT_FOUND")
+	_, err = p.admin().GetEvent(t.Context(), &auditv1.GetEventRequest{Name: "events/" + uuid.NewString()})
+	refused(t, err, connect.CodeNotFound, "EVENT_NOT_FOUND")
+	_, err = p.admin().GetEvent(t.Context(), &auditv1.GetEventRequest{Name: "events/x"})
+	refused(t, err, connect.CodeInvalidArgument, "INVALID_ARGUMENT")
+	_, err = p.admin().ListEvents(t.Context(), &auditv1.ListEventsRequest{Filter: "size=1"})
+	refused(t, err, connect.CodeInvalidArgument, "INVALID_FILTER")
+	_, err = p.admin().ListEvents(t.Context(), &auditv1.ListEventsRequest{PageToken: "x"})
+	refused(t, err, connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN")
+	_, err = p.as("").ListEvents(t.Context(), &auditv1.ListEventsRequest{})
+	refused(t, err, connect.CodeUnauthenticated, "CREDENTIALS_MISSING")
+}
+
+func TestTailEvents_SendsWhatComesUntilTheGatewayDrains(t *testing.T) {
+	for name, option := range map[string]connect.ClientOption{
+		"Connect": connect.WithClientOptions(), "gRPC": connect.WithGRPC(), "gRPC-Web": connect.WithGRPCWeb(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, l := newAuditPlane(t)
+			_, own := p.team(t, "a")
+			first := l.add(t, "a", "echo")
+			after := int64(0)
+			stream, err := p.as(own, option).TailEvents(t.Context(), &auditv1.TailEventsRequest{AfterSequence: &after})
+			must(t, err)
+			defer func() { _ = stream.Close() }()
+			l.add(t, "b", "echo") // not the caller's
+			second := l.add(t, "a", "echo")
+			for _, want := range []string{first, second} {
+				if !stream.Receive() {
+					t.Fatalf("the tail ended: %v", stream.Err())
+				}
+				if got := stream.Msg().GetEvent().GetName(); got != want {
+					t.Errorf("tail sent %s, want %s", got, want)
+				}
+			}
+			p.drain()
+			if stream.Receive() {
+				t.Errorf("tail sent %v after its end", stream.Msg())
+			}
+			refused(t, stream.Err(), connect.CodeUnavailable, "SHUTTING_DOWN")
+		})
+	}
+}
+
+func TestTailEvents_Refuses(t *testing.T) {
+	p, _ := newAuditPlane(t)
+	tail := func(secret, filter string) error {
+		stream, err := p.as(secret).TailEvents(t.Context(), &auditv1.TailEventsRequest{Filter: filter})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = stream.Close() }()
+		stream.Receive()
+		return stream.Err()
+	}
+	refused(t, tail("", ""), connect.CodeUnauthenticated, "CREDENTIALS_MISSING")
+	refused(t, tail(adminSecret, "size=1"), connect.CodeInvalidArgument, "INVALID_FILTER")
+	refused(t, tail(adminSecret, strings.Repeat("x", 3000)), connect.CodeInvalidArgument, "INVALID_ARGUMENT")
+}
+
+func TestTailEvents_EndsWhenTheCallerLeaves(t *testing.T) {
+	p, l := newAuditPlane(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	after := int64(0)
+	stream, err := p.admin().TailEvents(ctx, &auditv1.TailEventsRequest{AfterSequence: &after})
+	must(t, err)
+	l.add(t, "a", "echo")
+	if !stream.Receive() {
+		t.Fatal(stream.Err())
+	}
+	cancel()
+	stream.Receive()
+	if err := stream.Err(); !errors.Is(err, context.Canceled) && connect.CodeOf(err) != connect.CodeCanceled {
+		t.Errorf("after leaving: %v", err)
+	}
+	_ = stream.Close()
+	eventually(t, "the log line of the tail", func() bool { return strings.Contains(p.log.String(), "TailEvents") })
+}

@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1/auditv1connect"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1/identityv1connect"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1/registryv1connect"
+)
+
+// Times of client commands.
+const (
+	headerTimeout = 20 * time.Second
+	// completionTimeout is what a user waits for after pressing a key.
+	completionTimeout = 2 * time.Second
+	dialTimeout       = 10 * time.Second
+)
+
+// pageSize is the number of resources that are asked for at once.
+const pageSize = 250
+
+// management is the management plane of a gateway.
+type management struct {
+	settings
+	registry registryv1connect.RegistryServiceClient
+	identity identityv1connect.IdentityServiceClient
+	audit    auditv1connect.AuditServiceClient
+	close    func()
+}
+
+// manage connects to the management plane; nothing is sent yet.
+func (p *program) manage() (*management, error) {
+	s, err := p.settings(adminKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range s.warnings {
+		p.note("warning: %s", w)
+	}
+	return newManagement(s), nil
+}
+
+func newManagement(s settings) *management {
+	transport := newTransport()
+	// Management calls are short; the one stream there is says its headers at once.
+	transport.ResponseHeaderTimeout = headerTimeout
+	client := &http.Client{Transport: &bearer{key: s.key, next: transport}}
+	return &management{
+		settings: s,
+		registry: registryv1connect.NewRegistryServiceClient(client, s.server),
+		identity: identityv1connect.NewIdentityServiceClient(client, s.server),
+		audit:    auditv1connect.NewAuditServiceClient(client, s.server),
+		close:    transport.CloseIdleConnections,
+	}
+}
+
+func newTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as documented
+	t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	return t
+}
+
+// bearer adds the key to each request.
+type bearer struct {
+	key  string
+	next http.RoundTripper
+}
+
+// RoundTrip sends the request.
+func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", "signalbox-cli/"+readBuild().Version)
+	if b.key != "" {
+		r.Header.Set("Authorization", "Bearer "+b.key)
+	}
+	return b.next.RoundTrip(r)
+}
+
+// gatewayError remembers with which settings a call went wrong.
+type gatewayError struct {
+	settings settings
+	err      error
+}
+
+// Error returns the text of the cause.
+func (c *gatewayError) Error() string { return c.err.Error() }
+
+// Unwrap returns the cause.
+func (c *gatewayError) Unwrap() error { return c.err }
+
+// managed makes an action of one that calls the management plane.
+func (p *program) managed(a func(cmd *cobra.Command, args []string, m *management) error) func(*cobra.Command, []string) error {
+	return run(func(cmd *cobra.Command, args []string) error {
+		m, err := p.manage()
+		if err != nil {
+			return err
+		}
+		defer m.close()
+		if err := a(cmd, args, m); err != nil {
+			return &gatewayError{settings: m.settings, err: err}
+		}
+		return nil
+	})
+}
+
+// pages collects up to limit items (0 means all) of a list.
+func pages[T any](limit int, next func(size uint32, token string) ([]T, string, error)) ([]T, error) {
+	var all []T
+	for token := ""; ; {
+		size := pageSize
+		if limit > 0 {
+			size = min(size, limit-len(all))
+		}
+		items, after, err := next(uint32(size), token)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+		if limit > 0 && len(all) >= limit {
+			return all[:limit], nil
+		}
+		if after == "" {
+			return all, nil
+		}
+		if after == token {
+			return nil, errors.New("the gateway repeats a page of the list")
+		}
+		token = after
+	}
+}
+
+// completing makes a completion of one that asks the gateway. Whatever goes wrong, a
+// shell is not the place to say it.
+func (p *program) completing(
+	ask func(ctx context.Context, m *management) ([]string, error),
+) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		s, err := p.settings(adminKeyFile)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		m := newManagement(s)
+		defer m.close()
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		names, err := ask(ctx, m)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}

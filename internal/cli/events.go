@@ -1,0 +1,318 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
+)
+
+const (
+	eventsCollection = "events"
+	outcomePrefix    = "OUTCOME_"
+	presetEvents     = 50
+)
+
+func (p *program) eventsCommand() *cobra.Command {
+	cmd := parent("events", "Read the record of calls", p.eventsList(), p.eventsGet(), p.eventsTail())
+	cmd.Aliases = []string{"event"}
+	return cmd
+}
+
+// eventFlags say which events are wanted.
+type eventFlags struct {
+	filter, agent, team, caller, method, outcome, since string
+}
+
+func (f *eventFlags) add(p *program, cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.filter, "filter", "", `conditions "field op value" joined by AND; fields: agent, team, caller, method, outcome, time`)
+	flags.StringVar(&f.agent, "agent", "", "only calls of this agent")
+	must(cmd.RegisterFlagCompletionFunc("agent", p.completing(agentNames)))
+	flags.StringVar(&f.team, "team", "", "only calls by this team")
+	must(cmd.RegisterFlagCompletionFunc("team", p.completing(teamNames)))
+	flags.StringVar(&f.caller, "caller", "", `only calls by this caller: TEAM/KEY or "admin"`)
+	flags.StringVar(&f.method, "method", "", "only calls of this method, for example SendMessage")
+	flags.StringVar(&f.outcome, "outcome", "", "only calls that ended so: "+strings.Join(outcomeNames(), ", "))
+	must(cmd.RegisterFlagCompletionFunc("outcome", fixed(outcomeNames()...)))
+}
+
+// text is the filter that the flags mean together.
+func (f *eventFlags) text(p *program) (string, error) {
+	all := []string{}
+	if f.filter != "" {
+		all = append(all, f.filter)
+	}
+	if f.agent != "" {
+		all = append(all, condition("agent", "=", full(agentsCollection, f.agent)))
+	}
+	if f.team != "" {
+		all = append(all, condition("team", "=", full(teamsCollection, f.team)))
+	}
+	if f.caller != "" {
+		caller := f.caller
+		if name, err := keyName(caller, ""); err == nil {
+			caller = name
+		}
+		all = append(all, condition("caller", "=", caller))
+	}
+	if f.method != "" {
+		all = append(all, condition("method", "=", f.method))
+	}
+	if f.outcome != "" {
+		name := strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(f.outcome, "-", "_")), outcomePrefix)
+		if auditv1.Outcome_value[outcomePrefix+name] == 0 {
+			return "", usagef("--outcome: %q is not one of %s", f.outcome, strings.Join(outcomeNames(), ", "))
+		}
+		all = append(all, condition("outcome", "=", name))
+	}
+	if f.since != "" {
+		t, err := p.parseAge(f.since)
+		if err != nil {
+			return "", usagef("--since: %s", err)
+		}
+		all = append(all, condition("time", ">=", t.UTC().Format(time.RFC3339Nano)))
+	}
+	return and(all...), nil
+}
+
+func (p *program) eventsList() *cobra.Command {
+	var f eventFlags
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List events, the newest first", Args: cobra.NoArgs,
+		Example: `  signalbox events list --agent echo --since 1h
+  signalbox events list --filter 'outcome != "SUCCEEDED" AND time >= "2027-01-31T08:00:00Z"' -o json`,
+		RunE: p.managed(func(cmd *cobra.Command, _ []string, m *management) error {
+			if err := checkLimit(limit); err != nil {
+				return err
+			}
+			filter, err := f.text(p)
+			if err != nil {
+				return err
+			}
+			events, err := listEvents(cmd.Context(), m, filter, limit)
+			if err != nil {
+				return doingf(err, "list events")
+			}
+			return p.print(&auditv1.ListEventsResponse{Events: events}, func() table {
+				t := table{header: eventHeader(), empty: "there is no such event that this key may see; the event of a call appears within a second"}
+				for _, e := range events {
+					t.rows = append(t.rows, p.eventRow(e))
+				}
+				return t
+			})
+		}),
+	}
+	f.add(p, cmd)
+	cmd.Flags().StringVar(&f.since, "since", "", "only calls that began after this: a duration before now such as 10m or 7d, or a time")
+	addLimit(cmd, &limit, presetEvents)
+	return cmd
+}
+
+func (p *program) eventsGet() *cobra.Command {
+	return &cobra.Command{
+		Use: "get EVENT", Aliases: []string{"show"}, Short: "Show an event in full", Args: cobra.ExactArgs(1),
+		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
+			event, err := m.audit.GetEvent(cmd.Context(), &auditv1.GetEventRequest{Name: full(eventsCollection, args[0])})
+			if err != nil {
+				return doingf(err, "get event %s", args[0])
+			}
+			return p.print(event, func() table { return p.eventDetail(event) })
+		}),
+	}
+}
+
+func (p *program) eventsTail() *cobra.Command {
+	var f eventFlags
+	var after int64
+	cmd := &cobra.Command{
+		Use: "tail", Short: "Print events as they come, until interrupted", Args: cobra.NoArgs,
+		RunE: p.managed(func(cmd *cobra.Command, _ []string, m *management) error {
+			filter, err := f.text(p)
+			if err != nil {
+				return err
+			}
+			req := &auditv1.TailEventsRequest{Filter: filter}
+			if cmd.Flags().Changed("after") {
+				req.AfterSequence = &after
+			}
+			return doingf(p.tail(cmd.Context(), m, req), "tail events")
+		}),
+	}
+	f.add(p, cmd)
+	cmd.Flags().Int64Var(&after, "after", 0, "begin after the event with this sequence; with the next event unless given")
+	return cmd
+}
+
+func (p *program) tail(ctx context.Context, m *management, req *auditv1.TailEventsRequest) error {
+	stream, err := m.audit.TailEvents(ctx, req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stream.Close() }() // what it says, Err has said
+	for first := true; stream.Receive(); first = false {
+		event := stream.Msg().GetEvent()
+		if p.flags.output == outputTable {
+			row := fixedRow(p.eventRow(event))
+			if first {
+				row = fixedRow(eventHeader()) + "\n" + row
+			}
+			err = p.line(row)
+		} else {
+			var data []byte
+			if data, err = protojson.Marshal(event); err == nil {
+				err = p.printRecord(data)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	err = stream.Err()
+	if ctx.Err() != nil && (err == nil || connect.CodeOf(err) == connect.CodeCanceled) {
+		return nil // interrupting is how a tail ends
+	}
+	if err == nil {
+		return errTailEnded
+	}
+	return err
+}
+
+var errTailEnded = errors.New("the gateway ended the stream")
+
+func eventHeader() []string {
+	return []string{"TIME", "AGENT", "METHOD", "CALLER", "OUTCOME", "TOOK", "EVENT"}
+}
+
+func (p *program) eventRow(e *auditv1.Event) []string {
+	outcome := enumText(e.GetOutcome().String(), outcomePrefix)
+	if r := e.GetError().GetReason(); r != "" {
+		if enumText(r, "") != outcome {
+			outcome += " " + r
+		}
+	} else if c := e.GetError().GetCode(); c != 0 {
+		outcome += " " + strconv.Itoa(int(c))
+	}
+	if e.GetCount() > 1 {
+		outcome += fmt.Sprintf(" (%d calls)", e.GetCount())
+	}
+	return []string{
+		p.when(e.GetTime()), short(e.GetAgent()), e.GetMethod(), shortKey(e.GetCaller()), outcome,
+		took(e.GetDuration()), short(e.GetName()),
+	}
+}
+
+// fixedRow aligns rows of which the next ones are not known yet.
+func fixedRow(cells []string) string {
+	widths := []int{19, 18, 22, 22, 26, 9, 0}
+	var b strings.Builder
+	for i, c := range cells {
+		if i > 0 {
+			b.WriteString("  ")
+		}
+		if c == "" {
+			c = "-"
+		}
+		fmt.Fprintf(&b, "%-*s", widths[i], printable(c))
+	}
+	return b.String()
+}
+
+func (p *program) eventDetail(e *auditv1.Event) table {
+	t := table{}
+	add := func(name, value string) {
+		if value != "" {
+			t.rows = append(t.rows, []string{name, value})
+		}
+	}
+	number := func(name string, n int64, unit string) {
+		if n != 0 {
+			add(name, strconv.FormatInt(n, 10)+unit)
+		}
+	}
+	add("name", e.GetName())
+	add("time", p.moment(e.GetTime()))
+	add("outcome", enumText(e.GetOutcome().String(), outcomePrefix))
+	if err := e.GetError(); err != nil {
+		add("error", oneLine(fmt.Sprintf("%d %s %s", err.GetCode(), err.GetReason(), err.GetMessage())))
+	}
+	if e.GetCount() > 1 {
+		number("stands for", e.GetCount(), " calls")
+	}
+	if e.GetCallerLeft() {
+		add("caller left", "before the end")
+	}
+	if e.GetIdConflict() {
+		add("id conflict", "an id in the answer belongs to another caller")
+	}
+	add("took", took(e.GetDuration()))
+	add("first byte", took(e.GetTimeToFirstByte()))
+	add("caller", e.GetCaller())
+	add("team", e.GetTeam())
+	add("from", oneLine(e.GetSourceAddress()+" "+e.GetUserAgent()))
+	add("agent", e.GetAgent())
+	add("endpoint", e.GetEndpoint())
+	add("method", e.GetMethod())
+	add("dialect", e.GetDialect())
+	add("request", e.GetRequestId())
+	add("message", e.GetMessageId())
+	add("task", oneLine(e.GetTaskId()+" "+e.GetTaskState()))
+	add("context", e.GetContextId())
+	add("trace", e.GetTraceId())
+	add("span", e.GetSpanId())
+	add("parent span", e.GetParentSpanId())
+	if d := e.GetDecision(); d != nil {
+		verdict := "forbidden"
+		if d.GetPermitted() {
+			verdict = "permitted"
+		}
+		add("decision", fmt.Sprintf("%s by %s at revision %d", verdict, strings.Join(d.GetRules(), ", "), d.GetRevision()))
+		add("", fmt.Sprintf("%s may %s %s?", d.GetPrincipal(), d.GetAction(), d.GetResource()))
+	}
+	number("request", e.GetRequestBytes(), " bytes")
+	number("reply", e.GetResponseBytes(), " bytes")
+	number("events", e.GetStreamEvents(), " in the stream")
+	number("status", int64(e.GetHttpStatus()), "")
+	number("sequence", e.GetSequence(), "")
+	add("recorded", p.moment(e.GetIngestTime()))
+	add("replica", e.GetReplica())
+	return t
+}
+
+func listEvents(ctx context.Context, m *management, filter string, limit int) ([]*auditv1.Event, error) {
+	return pages(limit, func(size uint32, token string) ([]*auditv1.Event, string, error) {
+		r, err := m.audit.ListEvents(ctx, &auditv1.ListEventsRequest{Filter: filter, PageSize: size, PageToken: token})
+		return r.GetEvents(), r.GetNextPageToken(), err
+	})
+}
+
+// outcomeNames are the outcomes as the user writes them.
+func outcomeNames() []string {
+	var names []string
+	for n := int32(1); ; n++ {
+		name, ok := auditv1.Outcome_name[n]
+		if !ok {
+			return names
+		}
+		names = append(names, enumText(name, outcomePrefix))
+	}
+}
+
+// condition is one condition of a filter; the value may hold anything.
+func condition(field, op, value string) string {
+	return field + " " + op + " " + strconv.Quote(value)
+}
+
+func and(conditions ...string) string {
+	return strings.Join(slices.DeleteFunc(conditions, func(c string) bool { return c == "" }), " AND ")
+}

@@ -1,0 +1,238 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
+)
+
+func TestNormalizeURL_WritesOneFormOfEachAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://h":                "http://h",
+		"http://h/":               "http://h",
+		"https://H.Example:8443/": "https://h.example:8443",
+		"http://h/a/b//":          "http://h/a/b",
+		"http://[::1]:9/x":        "http://[::1]:9/x",
+		"http://h/a%2Fb":          "http://h/a%2Fb",
+	} {
+		got, err := normalizeURL("f", in)
+		if err != nil || got != want {
+			t.Errorf("normalizeURL(%q) = %q, %v; want %q", in, got, err, want)
+		}
+		if again, err := normalizeURL("f", got); err != nil || again != got {
+			t.Errorf("normalizeURL(%q) is not stable: %q, %v", got, again, err)
+		}
+	}
+	for _, in := range []string{
+		"", "h", "//h", "http://", "http:///x", "http://h:", "http://h:0", "http://h:65536", "http://h:99999", "http://u@h", "http://u:secret@h",
+		"http://h#", "http://h/#x", "http://h?", "http://h?x", "mailto:x", "http:h", "http://h\x00", "http://a b", "http://%zz", "javascript://h",
+	} {
+		got, err := normalizeURL("f", in)
+		if _, ok := errors.AsType[*InvalidError](err); !ok {
+			t.Errorf("normalizeURL(%q) = %q, %v; want a refusal", in, got, err)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("normalizeURL(%q) repeats the password: %v", in, err)
+		}
+	}
+}
+
+func FuzzNormalizeURL(f *testing.F) {
+	f.Add("http://h/a")
+	f.Add("https://[::1]:80//")
+	f.Fuzz(func(t *testing.T, in string) {
+		got, err := normalizeURL("f", in)
+		if err != nil {
+			return
+		}
+		if again, err := normalizeURL("f", got); err != nil || again != got {
+			t.Errorf("%q → %q → %q, %v", in, got, again, err)
+		}
+	})
+}
+
+func TestNormalizeHeaders_RefusesWhatIsNotTheCallersToGive(t *testing.T) {
+	got, err := normalizeHeaders("f", []string{"x-tenant", "ACCEPT-LANGUAGE"})
+	if diff := cmp.Diff([]string{"X-Tenant", "Accept-Language"}, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	for _, name := range append(append([]string{}, refusedHeaders...),
+		"Proxy-Authorization", "Content-Length", "A2A-Version", "X-A2A-Extensions", "Signalbox-Delegation", "X-Signalbox-Agent", "X-Forwarded-For") {
+		if _, err := normalizeHeaders("f", []string{strings.ToUpper(name)}); err == nil {
+			t.Errorf("%s may be forwarded", name)
+		}
+	}
+	if _, err := normalizeHeaders("f", []string{"x-a", "X-A"}); err == nil {
+		t.Error("one header under two spellings is taken")
+	}
+}
+
+func TestSlugAndTags_FitTheirPatterns(t *testing.T) {
+	for in, want := range map[string]string{
+		"Echo": "echo", "My  Agent!": "my-agent", "2nd": "agent-2nd", "": "agent", "日本": "agent", "--x--": "x",
+		strings.Repeat("ab-", 40): strings.TrimRight(strings.Repeat("ab-", 21), "-"),
+	} {
+		if got := slug(in); got != want {
+			t.Errorf("slug(%q) = %q, want %q", in, got, want)
+		}
+	}
+	card := a2a.Card{Skills: []a2a.Skill{{Tags: []string{"A b", "a-b", "_x", "é", "", "v1.0"}}, {Tags: []string{"v1.0", strings.Repeat("y", 99)}}}}
+	if diff := cmp.Diff([]string{"a-b", "x", "v1.0", strings.Repeat("y", 63)}, tagsOf(card)); diff != "" {
+		t.Errorf("tags (-want +got):\n%s", diff)
+	}
+}
+
+func TestBaseOf(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://h":                               "http://h",
+		"http://h/agents/x":                      "http://h/agents/x",
+		"http://h/x/.well-known/agent-card.json": "http://h/x",
+		"http://h/.well-known/agent.json":        "http://h",
+		"http://h/cards/echo.json":               "http://h/cards",
+		"http://h/echo.json":                     "http://h",
+	} {
+		if got := baseOf(in); got != want {
+			t.Errorf("baseOf(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestParseOrder(t *testing.T) {
+	for in, want := range map[string]struct {
+		order Order
+		desc  bool
+	}{"": {ByName, false}, "name": {ByName, false}, " create_time  desc ": {ByCreateTime, true}, "display_name asc": {ByDisplayName, false}} {
+		order, desc, err := ParseOrder(in)
+		if err != nil || order != want.order || desc != want.desc {
+			t.Errorf("ParseOrder(%q) = %s, %t, %v", in, order, desc, err)
+		}
+	}
+	for _, in := range []string{"uid", "name up", "name desc x", "name,update_time"} {
+		if _, _, err := ParseOrder(in); err == nil {
+			t.Errorf("ParseOrder(%q) is taken", in)
+		}
+	}
+}
+
+// fakes is a store with one agent without a card, and an agent that has none.
+type fakes struct {
+	Store
+	mu    sync.Mutex
+	agent Agent
+	asked []time.Time
+	card  []byte
+}
+
+func (f *fakes) AgentsWithoutCard(context.Context) ([]uuid.UUID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.agent.CardSource != CardNone {
+		return nil, nil
+	}
+	return []uuid.UUID{f.agent.UID}, nil
+}
+
+func (f *fakes) AgentByUID(context.Context, uuid.UUID) (Agent, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.agent, nil
+}
+
+func (f *fakes) UpdateAgent(_ context.Context, _ string, _ uuid.UUID, edit func(*Agent) (bool, error)) (Agent, int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.agent
+	if _, err := edit(&a); err != nil {
+		return a, 0, err
+	}
+	f.agent = a
+	return a, 1, nil
+}
+
+func (f *fakes) FetchCard(ctx context.Context, _ string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, time.Now())
+	if f.card == nil {
+		return nil, errors.New("none")
+	}
+	return f.card, nil
+}
+
+func (f *fakes) CheckURL(context.Context, string) error { return nil }
+
+func TestRun_SearchesForAMissingCardEverMoreRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakes{agent: Agent{UID: uuid.New(), ID: "a", CardSource: CardNone, Revision: 1, Endpoints: []Endpoint{{URL: "http://h"}}}}
+		s, err := New(Config{Store: f, Cards: f, Addresses: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		f.mu.Lock()
+		var gaps []time.Duration
+		for i := 1; i < len(f.asked); i++ {
+			gaps = append(gaps, f.asked[i].Sub(f.asked[i-1]))
+		}
+		f.card = []byte(`{"name":"A","url":"http://x/","protocolVersion":"0.3.0"}`)
+		f.mu.Unlock()
+		want := []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 5 * time.Minute}
+		if len(gaps) < len(want)+3 || !cmp.Equal(gaps[:len(want)], want) || gaps[len(gaps)-1] != 5*time.Minute {
+			t.Errorf("searched with gaps %v, want %v and then 5m0s on and on", gaps, want)
+		}
+		time.Sleep(5*time.Minute + 5*time.Second)
+		synctest.Wait()
+		f.mu.Lock()
+		if f.agent.CardSource != CardFetched || f.agent.Revision != 2 || len(f.agent.Warnings) != 0 {
+			t.Errorf("after the card appeared: %+v", f.agent)
+		}
+		f.mu.Unlock()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// slow is an endpoint that never answers, but for one.
+type slow struct{ good string }
+
+func (s slow) FetchCard(ctx context.Context, address string) ([]byte, error) {
+	if address == s.good {
+		return []byte(`{"name":"A","url":"http://x/"}`), nil
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestFetchCard_OneHangingEndpointDoesNotStarveTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakes{}
+		s, err := New(Config{Store: f, Cards: slow{good: "http://c"}, Addresses: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		found := s.fetchCard(t.Context(), []Endpoint{{URL: "http://a"}, {URL: "http://b"}, {URL: "http://c"}})
+		if found.source != CardFetched || time.Since(began) > FetchTimeout {
+			t.Errorf("found %v after %v", found.source, time.Since(began))
+		}
+		began = time.Now()
+		found = s.fetchCard(t.Context(), []Endpoint{{URL: "http://a"}, {URL: "http://b"}})
+		if found.source != CardNone || time.Since(began) > FetchTimeout || len(found.warnings) != 1 {
+			t.Errorf("found %v after %v with %q", found.source, time.Since(began), found.warnings)
+		}
+	})
+}
