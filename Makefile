@@ -18,7 +18,7 @@ timed = @start=$$(date +%s); echo "== $(1)"; { $(2); } && echo "== $(1): $$(( $$
 .PHONY: build
 build: ## build bin/signalbox
 	@mkdir -p bin
-	go build -o bin/signalbox ./cmd/signalbox
+	go build -buildvcs=auto -o bin/signalbox ./cmd/signalbox
 
 .PHONY: demo
 demo: build ## run a gateway with sample agents in the foreground

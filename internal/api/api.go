@@ -83,6 +83,9 @@ type Config struct {
 	Timeout time.Duration
 	// TailPoll is the time between two looks of a tail; 0 means what package audit takes.
 	TailPoll time.Duration
+	// TailSilence is the silence of a tail after which it sends a response without an
+	// event; 0 means what package audit takes.
+	TailSilence time.Duration
 	// Clock tells the time; nil means the machine's.
 	Clock clock.Clock
 	// TracerProvider, MeterProvider and Propagator are those of OpenTelemetry; nil
@@ -100,12 +103,16 @@ type api struct {
 	registry *registry.Service
 	events   audit.Events
 	syncer   Syncer
+	snapshot func() *snapshot.Snapshot
 	tokens   pageTokens
 	draining <-chan struct{}
-	tailPoll time.Duration
+	tail     tailTimes
 	clock    clock.Clock
 	log      *slog.Logger
 }
+
+// tailTimes are the times of a tail, of which 0 means what package audit takes.
+type tailTimes struct{ poll, silence time.Duration }
 
 // validate names every fault of a configuration at once.
 func (cfg *Config) validate() error {
@@ -145,8 +152,9 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Timeout = DefaultTimeout
 	}
 	a := &api{
-		identity: cfg.Identity, registry: cfg.Registry, events: cfg.Events, syncer: cfg.Syncer,
-		tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, tailPoll: cfg.TailPoll, clock: cfg.Clock, log: cfg.Logger,
+		identity: cfg.Identity, registry: cfg.Registry, events: cfg.Events, syncer: cfg.Syncer, snapshot: cfg.Snapshot,
+		tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, clock: cfg.Clock, log: cfg.Logger,
+		tail: tailTimes{poll: cfg.TailPoll, silence: cfg.TailSilence},
 	}
 	telemetry, err := otelconnect.NewInterceptor(telemetryOptions(cfg)...)
 	if err != nil {

@@ -60,7 +60,7 @@ func (h auditHandler) ListEvents(ctx context.Context, req *auditv1.ListEventsReq
 	}
 	res := &auditv1.ListEventsResponse{Events: make([]*auditv1.Event, len(page.Events))}
 	for i := range page.Events {
-		res.Events[i] = eventToProto(&page.Events[i])
+		res.Events[i] = h.shown(ctx, &page.Events[i])
 	}
 	if page.Next != 0 {
 		if res.NextPageToken, err = h.tokens.write(caller, list, eventPlace{Before: page.Next}); err != nil {
@@ -88,7 +88,24 @@ func (h auditHandler) GetEvent(ctx context.Context, req *auditv1.GetEventRequest
 	if err != nil {
 		return nil, err
 	}
-	return eventToProto(&event), nil
+	return h.shown(ctx, &event), nil
+}
+
+// shown converts an event for the caller. Where an agent runs is its owner's affair:
+// a team that calls another's agent does not learn it.
+func (h auditHandler) shown(ctx context.Context, e *audit.Event) *auditv1.Event {
+	event := eventToProto(e)
+	owner := ""
+	if agent, ok := h.snapshot().AgentByUID(e.AgentUID); ok {
+		owner = agent.Team
+	}
+	if !policy.Decide(policy.Request{
+		Principal: interceptor.Principal(ctx), Action: policy.Read,
+		Resource: policy.Resource{Kind: policy.KindAgent, Name: e.Agent, Team: owner},
+	}).Permit {
+		event.Endpoint = ""
+	}
+	return event
 }
 
 // TailEvents sends events as they come.
@@ -122,9 +139,11 @@ func (h auditHandler) TailEvents(
 		}
 	}()
 	err = audit.Tail(tail, audit.TailConfig{
-		Events: h.events, Query: audit.Query{Conditions: conditions, Scope: scope}, After: req.AfterSequence, Poll: h.tailPoll,
+		Events: h.events, Query: audit.Query{Conditions: conditions, Scope: scope}, After: req.AfterSequence, Poll: h.tail.poll,
+		// Proxies and HTTP clients give up on a response that is silent for minutes.
+		Silent: func() error { return stream.Send(&auditv1.TailEventsResponse{}) }, Silence: h.tail.silence,
 	}, func(e audit.Event) error {
-		return stream.Send(&auditv1.TailEventsResponse{Event: eventToProto(&e)})
+		return stream.Send(&auditv1.TailEventsResponse{Event: h.shown(ctx, &e)})
 	})
 	if err == nil && errors.Is(context.Cause(tail), errShutdown) {
 		return errShutdown

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -65,22 +66,28 @@ func (l *ledger) add(t *testing.T, team, agent string) string {
 		Invocation: id, Duration: 5 * time.Millisecond, FirstByte: 2 * time.Millisecond, Outcome: audit.Failed,
 		Error: &audit.CallError{Code: -32001, Message: "no such task"}, ResponseBytes: 34, HTTPStatus: 200, TaskID: "t1",
 	}))
+	l.ship(t)
+	return "events/" + id.String()
+}
+
+// ship brings what was appended into the database.
+func (l *ledger) ship(t *testing.T) {
+	t.Helper()
 	var batch []audit.SpooledEntry
 	for i := l.shipped; i < uint64(len(l.entries)); i++ {
 		entry, err := audit.DecodeEntry(l.entries[i])
 		must(t, err)
-		batch = append(batch, audit.SpooledEntry{Number: i + 1, Epoch: 1, Time: now, Data: l.entries[i], Entry: entry})
+		batch = append(batch, audit.SpooledEntry{Number: i + 1, Epoch: 1, Time: time.Now(), Data: l.entries[i], Entry: entry})
 	}
-	_, err = l.events.Ship(t.Context(), l.process, batch)
+	_, err := l.events.Ship(t.Context(), l.process, batch)
 	must(t, err)
 	l.shipped = uint64(len(l.entries))
-	return "events/" + id.String()
 }
 
-func newAuditPlane(t *testing.T) (*plane, *ledger) {
+func newAuditPlane(t *testing.T, options ...option) (*plane, *ledger) {
 	t.Helper()
 	var events eventsOf
-	p := newPlane(t, func(c *api.Config) { c.Events = &events })
+	p := newPlane(t, append(options, func(c *api.Config) { c.Events = &events })...)
 	events.Events = store.NewEvents(p.pool)
 	return p, newLedger(t, p)
 }
@@ -115,6 +122,8 @@ func TestEvents_AreListedReadAndFilteredWithinTheCallersTeam(t *testing.T) {
 		{"other team", other, "", []string{second}},
 		{"by agent", adminSecret, `agent="agents/echo"`, []string{second, first}},
 		{"foreign team", own, `team=teams/b`, nil},
+		{"by outcome with its prefix", own, `outcome="OUTCOME_FAILED"`, []string{third, first}},
+		{"not by outcome with its prefix", own, `outcome != OUTCOME_FAILED`, nil},
 		{"by outcome and method", own, `outcome=FAILED AND method=SendMessage AND agent=agents/planner`, []string{third}},
 	} {
 		if diff := cmp.Diff(tc.want, list(tc.secret, tc.filter)); diff != "" {
@@ -170,6 +179,90 @@ func TestTailEvents_SendsWhatComesUntilTheGatewayDrains(t *testing.T) {
 			}
 			refused(t, stream.Err(), connect.CodeUnavailable, "SHUTTING_DOWN")
 		})
+	}
+}
+
+func TestTailEvents_SendsResponsesWithoutAnEventWhileItIsSilent(t *testing.T) {
+	for name, option := range map[string]connect.ClientOption{
+		"Connect": connect.WithClientOptions(), "gRPC": connect.WithGRPC(), "gRPC-Web": connect.WithGRPCWeb(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, l := newAuditPlane(t, func(c *api.Config) { c.TailSilence = 30 * time.Millisecond })
+			after := int64(0)
+			stream, err := p.as(adminSecret, option).TailEvents(t.Context(), &auditv1.TailEventsRequest{AfterSequence: &after})
+			must(t, err)
+			defer func() { _ = stream.Close() }()
+			next := func() *auditv1.TailEventsResponse {
+				t.Helper()
+				if !stream.Receive() {
+					t.Fatalf("the tail ended: %v", stream.Err())
+				}
+				return stream.Msg()
+			}
+			for range 3 {
+				if got := next(); got.GetEvent() != nil {
+					t.Fatalf("a tail of no events sent %v", got)
+				}
+			}
+			want := l.add(t, "a", "echo")
+			got := next()
+			for got.GetEvent() == nil {
+				got = next()
+			}
+			if got.GetEvent().GetName() != want {
+				t.Errorf("tail sent %s, want %s", got.GetEvent().GetName(), want)
+			}
+			if got := next(); got.GetEvent() != nil {
+				t.Errorf("tail sent %v after its only event", got)
+			}
+		})
+	}
+}
+
+func TestEvents_OfSummarySayWhatWasRefused(t *testing.T) {
+	p, l := newAuditPlane(t)
+	recorder, err := audit.NewRecorder(audit.RecorderConfig{Spool: l})
+	must(t, err)
+	// More than are recorded one by one.
+	for i := range 60 {
+		id, err := uuid.NewV7()
+		must(t, err)
+		reason := "CREDENTIALS_INVALID"
+		if i%2 == 1 {
+			reason = "CREDENTIALS_MISSING"
+		}
+		must(t, recorder.RefuseUnauthenticated(
+			&audit.Opening{Invocation: id, Time: time.Now(), SourceAddress: "192.0.2.1"},
+			&audit.Closing{Invocation: id, Outcome: audit.Refused, Error: &audit.CallError{Code: -31401, Reason: reason}, HTTPStatus: 401},
+		))
+	}
+	must(t, recorder.Flush())
+	l.ship(t)
+	res, err := p.admin().ListEvents(t.Context(), &auditv1.ListEventsRequest{Filter: "outcome=OUTCOME_SUMMARY"})
+	must(t, err)
+	if len(res.GetEvents()) != 1 {
+		t.Fatalf("there are %d summaries, want 1", len(res.GetEvents()))
+	}
+	e, err := p.admin().GetEvent(t.Context(), &auditv1.GetEventRequest{Name: res.GetEvents()[0].GetName()})
+	must(t, err)
+	r := e.GetRefusals()
+	if r.GetSources() != 1 || r.GetSourcesCapped() || r.GetAuthenticated() != 0 || len(r.GetReasons()) != 2 ||
+		r.GetReasons()[0].GetReason() != "CREDENTIALS_INVALID" || r.GetReasons()[1].GetReason() != "CREDENTIALS_MISSING" {
+		t.Errorf("refusals %v, want two reasons of one source", r)
+	}
+	var sum int64
+	for _, reason := range r.GetReasons() {
+		sum += reason.GetCount()
+	}
+	if sum != e.GetCount() || sum < 1 {
+		t.Errorf("the reasons count %d refusals, the event %d", sum, e.GetCount())
+	}
+	must(t, protovalidate.Validate(e))
+
+	res, err = p.admin().ListEvents(t.Context(), &auditv1.ListEventsRequest{Filter: "outcome=REFUSED", PageSize: 1})
+	must(t, err)
+	if len(res.GetEvents()) != 1 || res.GetEvents()[0].Refusals != nil {
+		t.Errorf("events %v, want one refusal that counts no others", res.GetEvents())
 	}
 }
 

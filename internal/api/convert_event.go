@@ -32,6 +32,15 @@ func eventToProto(e *audit.Event) *auditv1.Event {
 	if e.Error != nil {
 		out.Error = &auditv1.CallError{Code: int32Of(e.Error.Code), Reason: e.Error.Reason, Message: e.Error.Message}
 	}
+	if r := e.Refusals; r != nil {
+		out.Refusals = &auditv1.Refusals{
+			Sources: r.Sources, SourcesCapped: r.SourcesCapped, Authenticated: r.Authenticated,
+			Reasons: make([]*auditv1.RefusalReason, len(r.Reasons)),
+		}
+		for i, c := range r.Reasons {
+			out.Refusals.Reasons[i] = &auditv1.RefusalReason{Reason: c.Reason, Count: c.Count}
+		}
+	}
 	if d := e.Decision; d != nil {
 		out.Decision = &auditv1.Decision{
 			Permitted: d.Permitted, Rules: d.Rules, Revision: d.Revision, Principal: d.Principal, Action: d.Action, Resource: d.Resource,

@@ -64,6 +64,7 @@ type App struct {
 	transport *http.Transport
 	tracing   *telemetry.Tracing
 	metrics   *prometheus.Registry
+	fresh     freshConnections
 	admin     identity.AdminKey
 	// draining is closed when the gateway begins to stop.
 	draining chan struct{}
@@ -92,13 +93,13 @@ func New(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *App, 
 
 // listen takes the addresses first, so that a second gateway on them fails at once.
 func (a *App) listen(ctx context.Context) error {
-	for _, address := range []string{a.cfg.Listen, a.cfg.ManagementListen} {
+	for i, address := range []string{a.cfg.Listen, a.cfg.ManagementListen} {
 		if address == "" {
 			continue
 		}
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
-			return fmt.Errorf("listen on %s (choose another address with --listen): %w", address, err)
+			return fmt.Errorf("%s %s: %w", []string{"--listen", "--management-listen"}[i], address, err)
 		}
 		a.listeners = append(a.listeners, l)
 	}
@@ -106,7 +107,7 @@ func (a *App) listen(ctx context.Context) error {
 }
 
 func (a *App) openDatabase(ctx context.Context) (err error) {
-	dsn := a.cfg.DatabaseURL
+	dsn := string(a.cfg.DatabaseURL)
 	if dsn == "" {
 		if a.private, err = startPrivate(ctx, a.cfg, a.logger); err != nil {
 			return err
@@ -200,7 +201,7 @@ func (a *App) addresses() []netip.AddrPort {
 }
 
 func (a *App) openDataPlane(ctx context.Context) (err error) {
-	a.tracing, err = telemetry.NewTracing(ctx, a.cfg.Telemetry.OTLPEndpoint, a.cfg.Telemetry.OTLPProtocol, Version)
+	a.tracing, err = telemetry.NewTracing(ctx, a.cfg.Telemetry.OTLPEndpoint, a.cfg.Telemetry.OTLPProtocol, Version, a.logger)
 	if err != nil {
 		return err
 	}
@@ -254,6 +255,10 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // URL is the gateway's own address, "http://host:port".
 func (a *App) URL() string { return "http://" + a.listeners[0].Addr().String() }
 
+// ManagementURL is the address of the management plane, which is URL unless it has a
+// listener of its own.
+func (a *App) ManagementURL() string { return "http://" + a.listeners[len(a.listeners)-1].Addr().String() }
+
 // AdminKey is the admin key's secret; empty when this replica does not know it.
 func (a *App) AdminKey() string { return a.admin.Secret }
 
@@ -267,6 +272,7 @@ func (a *App) AdminKeyFile() string { return filepath.Join(a.cfg.DataDir, "admin
 // a regular stop.
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
+	giveHeapRoom()
 	// What keeps the record goes on until the last call has ended.
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
@@ -295,12 +301,15 @@ func (a *App) Run(ctx context.Context) error {
 		failure = fmt.Errorf("the private Postgres cannot be kept running: %w", a.private.Err())
 	}
 	a.logger.LogAttrs(ctx, slog.LevelInfo, "stopping", slog.Duration("drain_timeout", a.cfg.DrainTimeout))
-	a.drain(context.WithoutCancel(ctx))
+	// One limit for the whole of the stop, of which the record keeps a part.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(a.cfg.DrainTimeout, settleTime))
+	defer cancel()
+	a.drain(stop)
 	stopBackground()
 	if err := work.Wait(); err != nil {
 		failure = err
 	}
-	a.settle(context.WithoutCancel(ctx))
+	a.settle(stop)
 	return failure
 }
 
@@ -317,8 +326,9 @@ func (a *App) drain(ctx context.Context) {
 	wait, cancel := context.WithTimeout(ctx, max(a.cfg.DrainTimeout-settleTime, 0))
 	defer cancel()
 	// Calls that are cut get their error over a connection that is still there.
-	connections, cancelConnections := context.WithTimeout(ctx, max(a.cfg.DrainTimeout-settleTime, 0)+2*time.Second)
+	connections, cancelConnections := context.WithTimeout(ctx, max(a.cfg.DrainTimeout-settleTime, 0)+time.Second)
 	defer cancelConnections()
+	a.fresh.closeAll()
 	var g errgroup.Group
 	for _, s := range a.servers {
 		g.Go(func() error {
@@ -337,8 +347,6 @@ func (a *App) drain(ctx context.Context) {
 // settle brings what is recorded into the database. What cannot be brought there now
 // is in the spool and will be at the next start.
 func (a *App) settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
 	a.people.Flush(ctx)
 	if err := a.recorder.Flush(); err != nil {
 		a.logger.LogAttrs(ctx, slog.LevelError, "the last refusals were not recorded", slog.Any("error", err))
@@ -359,6 +367,9 @@ func (a *App) Close() {
 	if a.transport != nil {
 		a.transport.CloseIdleConnections()
 	}
+	stopped, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = a.tracing.Stop(stopped) // done already after a regular stop
 	if a.spool != nil {
 		if err := a.spool.Close(); err != nil {
 			a.logger.LogAttrs(context.Background(), slog.LevelError, "the local record was not closed", slog.Any("error", err))
@@ -366,8 +377,19 @@ func (a *App) Close() {
 		a.spool = nil
 	}
 	if a.pool != nil {
-		a.pool.Close()
+		// It waits for statements that are under way, and a database that hangs does not end them.
+		closed := make(chan struct{})
+		pool := a.pool
 		a.pool = nil
+		go func() {
+			pool.Close()
+			close(closed)
+		}()
+		select {
+		case <-closed:
+		case <-time.After(time.Second):
+			a.logger.LogAttrs(context.Background(), slog.LevelWarn, "the database does not end its statements")
+		}
 	}
 	if a.private != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

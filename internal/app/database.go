@@ -19,7 +19,7 @@ import (
 // the private one when none is configured. stop ends what was started.
 func OpenDatabase(ctx context.Context, cfg *config.Config, logger *slog.Logger) (dsn string, stop func(context.Context) error, err error) {
 	if cfg.DatabaseURL != "" {
-		return cfg.DatabaseURL, func(context.Context) error { return nil }, nil
+		return string(cfg.DatabaseURL), func(context.Context) error { return nil }, nil
 	}
 	server, err := startPrivate(ctx, cfg, logger)
 	if err != nil {

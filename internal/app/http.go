@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -39,8 +40,10 @@ func (a *App) server(h http.Handler) *http.Server {
 		Handler: h, Protocols: protocols,
 		// No limit on the whole of a request or reply: streams have none.
 		ReadHeaderTimeout: a.cfg.Limits.SlowHeader,
+		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    a.cfg.Limits.HeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
+		ConnState:         a.fresh.changed,
 		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
 	}
 }
@@ -69,6 +72,12 @@ func (a *App) health() *http.ServeMux {
 	return mux
 }
 
+// stale tells whether the configuration could not be confirmed for too long.
+func (a *App) stale() bool {
+	limit := a.cfg.Snapshot.MaxAge
+	return limit > 0 && a.follower.Age() > limit
+}
+
 // readiness is what /readyz answers.
 type readiness struct {
 	Ready    bool     `json:"ready"`
@@ -83,7 +92,7 @@ func (a *App) readyz(w http.ResponseWriter, _ *http.Request) {
 		state.Problems = append(state.Problems, "the gateway is shutting down")
 	default:
 	}
-	if limit := a.cfg.Snapshot.MaxAge; limit > 0 && a.follower.Age() > limit {
+	if a.stale() {
 		state.Problems = append(state.Problems, "the configuration could not be confirmed for too long")
 	}
 	if err := a.recorder.Ready(); err != nil {
@@ -107,6 +116,7 @@ func (a *App) management(ctx context.Context) (http.Handler, error) {
 	services, err := api.New(api.Config{
 		Identity: a.people, Registry: a.catalogue, Events: store.NewEvents(a.pool),
 		Snapshot: a.follower.Current, Syncer: a.follower, PageTokenKey: key, Draining: a.draining,
+		Stale:          a.stale,
 		TracerProvider: a.tracing.Provider(), Logger: a.logger,
 	})
 	if err != nil {

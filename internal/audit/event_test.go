@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -140,6 +141,20 @@ func TestParseFilter_TakesNamesAndIDs(t *testing.T) {
 			t.Errorf("ParseFilter(%s) = %v", text, got)
 		}
 	}
+	for _, text := range []string{`outcome=TIMED_OUT`, `outcome="OUTCOME_TIMED_OUT"`} {
+		got, err := audit.ParseFilter(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || got[0].Value != string(audit.TimedOut) {
+			t.Errorf("ParseFilter(%s) = %v", text, got)
+		}
+	}
+	for _, text := range []string{`outcome=refused`, `outcome=outcome_refused`, `outcome=OUTCOME_UNSPECIFIED`, `outcome=OUTCOME_OUTCOME_REFUSED`, `outcome=OUTCOME_`} {
+		if got, err := audit.ParseFilter(text); err == nil {
+			t.Errorf("ParseFilter(%s) = %v, want an error: names are exact", text, got)
+		}
+	}
 	_, err := audit.ParseFilter(`outcome=DONE`)
 	if e, ok := errors.AsType[*filter.Error](err); !ok || !slices.Contains(e.Allowed, "INTERRUPTED") || !strings.Contains(err.Error(), "position 9") {
 		t.Errorf("ParseFilter = %v, want an error that names position and outcomes", err)
@@ -179,6 +194,52 @@ func (long) Get(context.Context, uuid.UUID, audit.Scope) (audit.Event, error) {
 
 func (long) List(context.Context, audit.Query, int64, int) (audit.Page, error) {
 	return audit.Page{}, nil
+}
+
+// growing is a ledger that grows by one event whenever an hour is over.
+type growing struct {
+	long
+	start time.Time
+}
+
+func (g growing) Head(context.Context) (int64, error) {
+	return int64(time.Since(g.start) / time.Hour), nil
+}
+
+func TestTail_SaysThatItLivesOnlyWhenItWasSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		after := int64(0)
+		var beats, events []time.Duration
+		last := time.Duration(0)
+		stop := errors.New("enough")
+		err := audit.Tail(t.Context(), audit.TailConfig{
+			Events: growing{start: start}, After: &after, Poll: time.Second, Silence: 25 * time.Minute,
+			Silent: func() error {
+				now := time.Since(start)
+				// A look late at most, since it is noticed when the tail looks.
+				if d := now - last; d < 25*time.Minute || d > 25*time.Minute+time.Second {
+					t.Errorf("a sign of life after %v of silence", d)
+				}
+				beats, last = append(beats, now), now
+				if len(beats) == 5 {
+					return stop
+				}
+				return nil
+			},
+		}, func(audit.Event) error {
+			last = time.Since(start)
+			events = append(events, last)
+			return nil
+		})
+		if !errors.Is(err, stop) {
+			t.Errorf("Tail = %v, want the error of Silent", err)
+		}
+		// Two in each hour: 25 and 50 minutes after what was sent last.
+		if len(events) != 2 || len(beats) != 5 {
+			t.Errorf("events at %v, signs of life at %v, want 2 and 5", events, beats)
+		}
+	})
 }
 
 func TestTail_ThatLagsReadsInPartsAndMissesNothing(t *testing.T) {

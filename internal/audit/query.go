@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -21,8 +22,12 @@ const (
 	FieldTime    = "time"
 )
 
+// prefixOutcome is what the names of outcomes begin with where events are read.
+const prefixOutcome = "OUTCOME_"
+
 // ParseFilter reads a filter of events. Agents and teams may be given with or without
-// "agents/" and "teams/". The error is a [*filter.Error].
+// "agents/" and "teams/", outcomes with or without "OUTCOME_"; the conditions have none
+// of them. The error is a [*filter.Error].
 func ParseFilter(text string) ([]filter.Condition, error) {
 	conditions, err := filter.Parse(text, filter.Fields{
 		FieldAgent:   {Type: filter.String},
@@ -41,16 +46,20 @@ func ParseFilter(text string) ([]filter.Condition, error) {
 			c.Value = strings.TrimPrefix(c.Value, "agents/")
 		case FieldTeam:
 			c.Value = strings.TrimPrefix(c.Value, "teams/")
+		case FieldOutcome:
+			c.Value = strings.TrimPrefix(c.Value, prefixOutcome)
 		}
 	}
 	return conditions, nil
 }
 
+// outcomes are the values of an outcome: the short names first, which errors list first.
 func outcomes() []string {
-	return []string{
-		string(Succeeded), string(Failed), string(Refused), string(Unavailable), string(TimedOut),
-		string(CallerLeft), string(Interrupted), string(Summary),
+	var short, long []string
+	for _, o := range []Outcome{Succeeded, Failed, Refused, Unavailable, TimedOut, CallerLeft, Interrupted, Summary} {
+		short, long = append(short, string(o)), append(long, prefixOutcome+string(o))
 	}
+	return append(short, long...)
 }
 
 // Scope says whose events may be read. The zero Scope has none.
@@ -113,18 +122,34 @@ type TailConfig struct {
 	After *int64
 	// Poll is the time between two looks; 0 means 250 ms.
 	Poll time.Duration
+	// Silent is called whenever nothing was sent for Silence, between two calls of send.
+	// Its error ends the tail. nil does nothing.
+	Silent func() error
+	// Silence is looked at once per Poll; 0 means DefaultSilence.
+	Silence time.Duration
 }
+
+// DefaultSilence is how long a tail sends nothing before it says that it lives.
+const DefaultSilence = 15 * time.Second
 
 // tailBatch is the number of events that a tail reads at once.
 const tailBatch = 500
 
 // Tail calls send for every event that the query wants, in the order of the sequence,
 // each once, as they reach the ledger. It returns nil when ctx ends, the error of send,
-// or that of the ledger; a tail that goes on after the last event sent misses nothing.
+// of cfg.Silent or of the ledger; a tail that goes on after the last event sent misses
+// nothing.
 func Tail(ctx context.Context, cfg TailConfig, send func(Event) error) error {
 	poll := cfg.Poll
 	if poll == 0 {
 		poll = 250 * time.Millisecond
+	}
+	silence := cmp.Or(cfg.Silence, DefaultSilence)
+	silent := time.NewTimer(silence)
+	defer silent.Stop()
+	sending := func(e Event) error {
+		silent.Reset(silence)
+		return send(e)
 	}
 	head, err := cfg.Events.Head(ctx)
 	cursor := head
@@ -133,18 +158,28 @@ func Tail(ctx context.Context, cfg TailConfig, send func(Event) error) error {
 	}
 	for {
 		if err == nil && head > cursor {
-			cursor, err = tailThrough(ctx, cfg, cursor, head, send)
+			cursor, err = tailThrough(ctx, cfg, cursor, head, sending)
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // that it ends is why it failed
+			return nil
 		case err != nil:
 			return fmt.Errorf("tail events: %w", err)
 		}
 		if !pause(ctx, poll) {
 			return nil
 		}
-		head, err = cfg.Events.Head(ctx)
+		select {
+		case <-silent.C:
+			silent.Reset(silence)
+			if cfg.Silent != nil {
+				err = cfg.Silent()
+			}
+		default:
+		}
+		if err == nil {
+			head, err = cfg.Events.Head(ctx)
+		}
 	}
 }
 

@@ -250,7 +250,7 @@ func (s *Shipper) await(ctx context.Context, cursor uint64) error {
 
 func (s *Shipper) full(cursor uint64) bool {
 	last := s.cfg.Spool.Last()
-	return last > cursor && last-cursor >= uint64(s.cfg.MaxBatch) //nolint:gosec // positive
+	return last > cursor && last-cursor >= uint64(s.cfg.MaxBatch)
 }
 
 // pause waits, and tells whether ctx is still alive.

@@ -4,10 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/signalbox-dev/signalbox/internal/config"
 	"github.com/signalbox-dev/signalbox/internal/demo"
@@ -18,12 +25,18 @@ func (p *program) demoCommand() *cobra.Command {
 		Use: "demo", Short: "Run a gateway with three sample agents and a key to try it", Args: cobra.NoArgs,
 		Long: `Run a gateway as "serve" does, with three real agents on this machine: echo says it again,
 researcher finds things out about a topic, planner asks researcher through the gateway.
-They belong to the team "demo", for which a key is made. The next start finds it all.`,
+They belong to the team "demo", for which a key is made. The next start finds it all.
+
+On a terminal only warnings are logged unless the level is set, so that the keys and the
+lines to try stay in view.`,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
 			if err := ranLocally(cmd); err != nil {
 				return err
 			}
-			return p.serve(cmd, func(ctx context.Context, g *gateway) (func() error, error) {
+			if err := p.logLessOnTerminal(cmd.Flags()); err != nil {
+				return err
+			}
+			return p.serve(cmd, allowSampleAgents, func(ctx context.Context, g *gateway) (func() error, error) {
 				return p.startDemo(ctx, g)
 			})
 		}),
@@ -34,14 +47,55 @@ They belong to the team "demo", for which a key is made. The next start finds it
 	return cmd
 }
 
+// Settings that decide how much a demo logs.
+const (
+	flagConfig   = "config"
+	flagLogLevel = "log-level"
+	varLogLevel  = "SIGNALBOX_LOG_LEVEL"
+	keyLogLevel  = "log.level"
+)
+
+// logLessOnTerminal sets the level to warn when the log goes to a terminal, where the
+// first calls would push away what there is to try. A level that was given stays.
+func (p *program) logLessOnTerminal(flags *pflag.FlagSet) error {
+	if _, given := os.LookupEnv(varLogLevel); given || flags.Changed(flagLogLevel) || !isTerminal(p.err) {
+		return nil
+	}
+	if path := flags.Lookup(flagConfig).Value.String(); path != "" {
+		k := koanf.New(".")
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return usagef("read configuration file %s: %s", path, err)
+		}
+		if k.Exists(keyLogLevel) {
+			return nil
+		}
+	}
+	return flags.Set(flagLogLevel, "warn")
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
 var errNoAdminKey = errors.New("the admin key was made by another replica and is not in this data folder: put it there, or into SIGNALBOX_ADMIN_KEY")
+
+// allowSampleAgents lets the gateway dial the sample agents, which are on loopback,
+// also when it listens on another address.
+func allowSampleAgents(cfg *config.Config) {
+	cfg.AllowedNetworks = append(cfg.AllowedNetworks, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+}
 
 func (p *program) startDemo(ctx context.Context, g *gateway) (func() error, error) {
 	if g.app.AdminKey() == "" {
 		return nil, doingf(errNoAdminKey, "start the sample agents")
 	}
 	d, err := demo.Start(ctx, demo.Options{
-		GatewayURL: g.app.URL(), ManagementURL: g.managementURL(), AdminKey: g.app.AdminKey(),
+		GatewayURL: g.app.URL(), ManagementURL: g.app.ManagementURL(), AdminKey: g.app.AdminKey(),
 		DataDir: g.cfg.DataDir, Logger: g.logger,
 	})
 	if err != nil {
@@ -66,8 +120,8 @@ func (p *program) announceDemo(g *gateway, d *demo.Demo) error {
 		elsewhere = " --server " + url
 	}
 	events := elsewhere
-	if g.managementURL() != url {
-		events = " --server " + g.managementURL()
+	if g.app.ManagementURL() != url {
+		events = " --server " + g.app.ManagementURL()
 	}
 	adminFlag, demoFlag := keyFlag(g.app.AdminKeyFile(), adminKeyFile), keyFlag(d.KeyFile(), demoKeyFile)
 	if g.cfg.AdminKey != "" {

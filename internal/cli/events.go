@@ -160,13 +160,18 @@ func (p *program) tail(ctx context.Context, m *management, req *auditv1.TailEven
 		return err
 	}
 	defer func() { _ = stream.Close() }() // what it says, Err has said
-	for first := true; stream.Receive(); first = false {
+	first := true
+	for stream.Receive() {
 		event := stream.Msg().GetEvent()
+		if event == nil {
+			continue // a sign of life
+		}
 		if p.flags.output == outputTable {
 			row := fixedRow(p.eventRow(event))
 			if first {
 				row = fixedRow(eventHeader()) + "\n" + row
 			}
+			first = false
 			err = p.line(row)
 		} else {
 			var data []byte
@@ -244,10 +249,25 @@ func (p *program) eventDetail(e *auditv1.Event) table {
 	add("time", p.moment(e.GetTime()))
 	add("outcome", enumText(e.GetOutcome().String(), outcomePrefix))
 	if err := e.GetError(); err != nil {
-		add("error", oneLine(fmt.Sprintf("%d %s %s", err.GetCode(), err.GetReason(), err.GetMessage())))
+		code := ""
+		if c := err.GetCode(); c != 0 {
+			code = strconv.Itoa(int(c))
+		}
+		add("error", oneLine(code+" "+err.GetReason()+" "+err.GetMessage()))
 	}
 	if e.GetCount() > 1 {
 		number("stands for", e.GetCount(), " calls")
+	}
+	if r := e.GetRefusals(); r != nil {
+		more := ""
+		if r.GetSourcesCapped() {
+			more = "more than "
+		}
+		add("sources", fmt.Sprintf("%s%d", more, r.GetSources()))
+		number("verified", r.GetAuthenticated(), " of them had a valid key")
+		for _, c := range r.GetReasons() {
+			add("refused", fmt.Sprintf("%d %s", c.GetCount(), c.GetReason()))
+		}
 	}
 	if e.GetCallerLeft() {
 		add("caller left", "before the end")

@@ -55,7 +55,7 @@ func nextSteps(reason string, metadata map[string]string) []string {
 		return []string{"is the agent running? See where it should be: signalbox agents get NAME"}
 	case "UPSTREAM_TIMEOUT":
 		return []string{"long work is better streamed (--stream) or left alone (--no-wait, then --get TASK)"}
-	case "UPSTREAM_INVALID", "INVALID_AGENT_RESPONSE":
+	case "INVALID_AGENT_RESPONSE":
 		return []string{"the agent does not answer as its card says: its owner must correct it"}
 	case "UPSTREAM_INTERRUPTED":
 		return []string{"the task may go on: ask for it with --get TASK or follow it with --subscribe TASK"}
@@ -77,7 +77,7 @@ func nextSteps(reason string, metadata map[string]string) []string {
 		return []string{"leave --context out to begin a new one"}
 	case "VERSION_NOT_SUPPORTED":
 		return []string{"leave --version out, so that the version of the agent's card is used"}
-	case "PUSH_NOT_SUPPORTED", "PUSH_NOTIFICATION_NOT_SUPPORTED":
+	case "PUSH_NOTIFICATION_NOT_SUPPORTED":
 		return []string{"the agent's owner can allow it: signalbox agents update NAME --push direct --push-host HOST"}
 	case "UNSUPPORTED_OPERATION":
 		return []string{"the agent does not do this; its card says what it does: signalbox agents get NAME --card"}

@@ -68,6 +68,14 @@ func TestPrint_Golden(t *testing.T) {
 		},
 		RequestBytes: 200, ResponseBytes: 300, StreamEvents: 4, HttpStatus: 404,
 	}
+	summary := &auditv1.Event{
+		Name: "events/01a2026e-e779-7847-9165-cd1a1b0857b9", Sequence: 13, Time: before(time.Hour), IngestTime: before(time.Hour - time.Second),
+		Duration: durationpb.New(time.Second), Outcome: auditv1.Outcome_OUTCOME_SUMMARY, Count: 1200,
+		Error: &auditv1.CallError{Message: "1200 refusals from more than 4096 sources: CREDENTIALS_INVALID 1000, KEY_EXPIRED 200"},
+		Refusals: &auditv1.Refusals{Sources: 4096, SourcesCapped: true, Authenticated: 3, Reasons: []*auditv1.RefusalReason{
+			{Reason: "CREDENTIALS_INVALID", Count: 1000}, {Reason: "KEY_EXPIRED", Count: 200},
+		}},
+	}
 	p, _, _ := quiet(outputTable)
 	tests := []struct {
 		name string
@@ -82,6 +90,7 @@ func TestPrint_Golden(t *testing.T) {
 		}},
 		{"key", key, func() table { return p.keyDetail(key) }},
 		{"event", event, func() table { return p.eventDetail(event) }},
+		{"summary", summary, func() table { return p.eventDetail(summary) }},
 		{"events", &auditv1.ListEventsResponse{Events: []*auditv1.Event{event}}, func() table {
 			return table{header: eventHeader(), rows: [][]string{p.eventRow(event)}}
 		}},

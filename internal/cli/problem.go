@@ -261,10 +261,22 @@ func nextForTransport(err error, s settings) []string {
 	case errors.Is(err, context.Canceled):
 		return []string{"the command was interrupted; what had been sent may have been done"}
 	}
-	if _, ok := errors.AsType[*net.OpError](err); ok {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		if op.Op == "listen" {
+			return nextForListening(op)
+		}
 		return []string{"check the network between here and " + server}
 	}
 	return nil
+}
+
+// nextForListening is for a gateway that cannot have its address.
+func nextForListening(err error) []string {
+	next := []string{"choose another address with --listen (or --management-listen, if it is that one)"}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		next = append(next, "or stop what listens there, which may be another gateway")
+	}
+	return next
 }
 
 // nextForCode is for answers without a reason, which no gateway of ours gives.

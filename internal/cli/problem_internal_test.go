@@ -85,6 +85,22 @@ func TestReport_SaysWhatWhyAndWhatNext(t *testing.T) {
 `,
 		},
 		{
+			name: "an address that somebody has",
+			err: doingf(fmt.Errorf("listen on h: %w",
+				&net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}), "start the gateway"),
+			want: `error: start the gateway: listen tcp: bind: address already in use
+  next    choose another address with --listen (or --management-listen, if it is that one)
+          or stop what listens there, which may be another gateway
+`,
+		},
+		{
+			name: "an address that is not ours",
+			err:  doingf(&net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)}, "start the gateway"),
+			want: `error: start the gateway: listen tcp: bind: cannot assign requested address
+  next    choose another address with --listen (or --management-listen, if it is that one)
+`,
+		},
+		{
 			name: "somebody else there",
 			err:  at(doingf(remote(t, connect.CodeUnknown, "HTTP 502"), "list agents")),
 			want: `error: list agents: HTTP 502
@@ -136,6 +152,7 @@ func TestNextSteps_KnowsEveryReason(t *testing.T) {
 	said := map[string]bool{
 		"UNSPECIFIED": true, "INVALID_ARGUMENT": true, "INVALID_ORDER": true, "INVALID_UPDATE_MASK": true, "MALFORMED_REQUEST": true,
 		"CONTENT_TYPE_UNSUPPORTED": true, "REQUEST_TIMEOUT": true, "NOT_FOUND": true, "METHOD_NOT_ALLOWED": true, "PUSH_ADDRESS_FORBIDDEN": true,
+		"PARSE_ERROR": true, "INVALID_REQUEST": true, "METHOD_NOT_FOUND": true, "INVALID_PARAMS": true, "CONTENT_TYPE_NOT_SUPPORTED": true, "CALLER_LEFT": true,
 	}
 	for _, name := range errorv1.Reason_name {
 		reason := name[len("REASON_"):]

@@ -28,7 +28,7 @@ the first start and kept in the data folder.`,
 			if err := ranLocally(cmd); err != nil {
 				return err
 			}
-			return p.serve(cmd, func(_ context.Context, g *gateway) (func() error, error) {
+			return p.serve(cmd, nil, func(_ context.Context, g *gateway) (func() error, error) {
 				return nil, g.announce(p)
 			})
 		}),
@@ -46,12 +46,16 @@ type gateway struct {
 	logger *slog.Logger
 }
 
-// serve runs a gateway until the command's context ends. started is called when it
-// serves; what it returns is called when it has stopped.
-func (p *program) serve(cmd *cobra.Command, started func(ctx context.Context, g *gateway) (stop func() error, err error)) error {
+// serve runs a gateway until the command's context ends. change, unless it is nil, is
+// called with the settings before they are used, started when the gateway serves;
+// what that returns is called when it has stopped.
+func (p *program) serve(cmd *cobra.Command, change func(*config.Config), started func(ctx context.Context, g *gateway) (stop func() error, err error)) error {
 	cfg, logger, err := p.loadConfig(cmd)
 	if err != nil {
 		return err
+	}
+	if change != nil {
+		change(cfg)
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
@@ -94,14 +98,6 @@ func (p *program) loadConfig(cmd *cobra.Command) (*config.Config, *slog.Logger, 
 		return nil, nil, usagef("%s", err)
 	}
 	return cfg, logger, nil
-}
-
-// managementURL is where the management plane is served.
-func (g *gateway) managementURL() string {
-	if g.cfg.ManagementListen != "" {
-		return "http://" + g.cfg.ManagementListen
-	}
-	return g.app.URL()
 }
 
 // announce prints the first lines of a gateway that serves. Other programs wait for

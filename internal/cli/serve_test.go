@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -183,6 +184,13 @@ func TestServe_ShowsTheAdminKeyOnlyWhenItIsMade(t *testing.T) {
 
 func TestServe_RefusesWhatItCannotUse(t *testing.T) {
 	clean(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	address := taken.Addr().String()
+	const next = "  next    choose another address with --listen"
 	tests := []struct {
 		name string
 		args []string
@@ -192,15 +200,13 @@ func TestServe_RefusesWhatItCannotUse(t *testing.T) {
 		{"settings", []string{"serve", "--log-level", "loud"}, 2, "log.level"},
 		{"flags of clients", []string{"serve", "--server", "http://x"}, 2, "--server is for commands that call a gateway"},
 		{"an output format", []string{"demo", "-o", "json"}, 2, "--output means nothing"},
-		{"an address that is taken", []string{"serve", "--listen", "127.0.0.1:1", "--data-dir", t.TempDir()}, 1, "listen on 127.0.0.1:1"},
+		{"an address that is taken", []string{"serve", "--listen", address, "--data-dir", t.TempDir()}, 1, address + ": bind: address already in use\n" + next},
+		{"a demo's address that is taken", []string{"demo", "--listen", address, "--data-dir", t.TempDir()}, 1, next},
 		{"no database", []string{"migrate", "status", "--database-url", "postgres://127.0.0.1:1/none"}, 1, "error:"},
 		{"down to nowhere", []string{"migrate", "down"}, 2, `"to" not set`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.name == "an address that is taken" && os.Geteuid() == 0 {
-				t.Skip("root may listen on any port")
-			}
 			got := runWith(t, map[string]string{"HOME": t.TempDir()}, "", tt.args...)
 			if got.code != tt.code || !strings.Contains(got.err, tt.want) {
 				t.Errorf("exit code %d, stderr:\n%s\nwant %d and %q", got.code, got.err, tt.code, tt.want)

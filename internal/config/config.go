@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,12 @@ const redacted = "[redacted]"
 // String hides the secret.
 func (s Secret) String() string { return redacted }
 
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return redacted }
+
+// MarshalText hides the secret from encoders.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
 // LogValue hides the secret.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
@@ -36,7 +43,7 @@ type Config struct {
 	Listen           string        `koanf:"listen"`
 	ManagementListen string        `koanf:"management_listen"`
 	DataDir          string        `koanf:"data_dir"`
-	DatabaseURL      string        `koanf:"database_url"`
+	DatabaseURL      Secret        `koanf:"database_url"` // most carry a password
 	PublicURL        string        `koanf:"public_url"`
 	DrainTimeout     time.Duration `koanf:"drain_timeout"`
 	Log              Log           `koanf:"log"`
@@ -166,16 +173,16 @@ func Load(flags *pflag.FlagSet) (*Config, error) {
 			return nil, fmt.Errorf("set the default of %s: %w", s.key, err)
 		}
 	}
+	var errs []error
 	path := os.Getenv("SIGNALBOX_CONFIG")
 	if f := flags.Lookup(configFlag); f != nil {
 		path = f.Value.String()
 	}
 	if path != "" {
 		if err := loadFile(k, path); err != nil {
-			return nil, err
+			errs = append(errs, err)
 		}
 	}
-	var errs []error
 	for _, s := range settings {
 		if text, ok := os.LookupEnv(s.variable()); ok {
 			if err := set(k, s, text); err != nil {
@@ -192,21 +199,18 @@ func Load(flags *pflag.FlagSet) (*Config, error) {
 			}
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
 	var cfg Config
 	if err := k.Unmarshal("", &cfg); err != nil {
 		return nil, fmt.Errorf("read the settings: %w", err)
 	}
 	cfg.AdminKey = Secret(os.Getenv("SIGNALBOX_ADMIN_KEY"))
 	if cfg.DatabaseURL == "" {
-		cfg.DatabaseURL = os.Getenv("DATABASE_URL")
+		cfg.DatabaseURL = Secret(os.Getenv("DATABASE_URL"))
 	}
 	if cfg.Telemetry.OTLPEndpoint == "" {
 		cfg.Telemetry.OTLPEndpoint = os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(append(errs, cfg.Validate())...); err != nil {
 		return nil, err
 	}
 	return &cfg, nil
@@ -244,11 +248,11 @@ func set(k *koanf.Koanf, s setting, text string) error {
 		value = text
 	case int:
 		var n int64
-		_, err = fmt.Sscan(text, &n)
+		n, err = strconv.ParseInt(text, 10, 64)
 		value = n
 	case bool:
 		var b bool
-		_, err = fmt.Sscan(text, &b)
+		b, err = strconv.ParseBool(text)
 		value = b
 	case time.Duration:
 		value, err = time.ParseDuration(text)
@@ -330,6 +334,9 @@ func (c *Config) Validate() error {
 		if n <= 0 {
 			bad("%s: must be more than 0", name)
 		}
+	}
+	if c.Database.MaxConnections > 10_000 {
+		bad("database.max_connections: must be at most 10000")
 	}
 	if c.Audit.SpoolBytes < 64<<20 {
 		bad("audit.spool_bytes: must be at least %d", 64<<20)

@@ -179,6 +179,41 @@ func TestCall_TheIDIsEchoedAsItCame(t *testing.T) {
 	}
 }
 
+func TestCall_ARefusalDoesNotWaitForABodyThatNeverComes(t *testing.T) {
+	g := gatewaytest.Start(t)
+	for name, length := range map[string]string{"short": "Content-Length: 1000", "long": "Content-Length: 1000000", "chunked": "Transfer-Encoding: chunked"} {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(g.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if _, err := fmt.Fprintf(conn, "POST /a2a/echo HTTP/1.1\r\nHost: gw\r\nContent-Type: application/json\r\n%s\r\n\r\n", length); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(8 * time.Second))
+		reply, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(reply), "HTTP/1.1 401 ") {
+			t.Errorf("%s: %q, %v; want the refusal and the end of the connection", name, reply, err)
+		}
+	}
+}
+
+func TestCall_AStaleConfigurationIsNotServed(t *testing.T) {
+	g := gatewaytest.Start(t)
+	key := g.Team("demo")
+	g.Agent("echo", "demo", peers.StartHostile(t, peers.HostileConfig{}).URL)
+	stale := gatewaytest.StartOver(t, g.DSN, t.TempDir(), func(c *config.Config) { c.Snapshot.MaxAge = time.Nanosecond })
+	if e := stale.Call("echo", key, "SendMessage", gatewaytest.Message("m", "hi", "")).Error(t); e.Code != -31503 || e.Info(t).Reason != "CONFIGURATION_STALE" {
+		t.Errorf("a call: %+v", e)
+	}
+	if got := stale.Do(http.MethodGet, "/a2a/echo/.well-known/agent-card.json", key, ""); got.Status != http.StatusServiceUnavailable {
+		t.Errorf("a card: HTTP %d", got.Status)
+	}
+	if got := stale.Do(http.MethodGet, "/readyz", "", ""); got.Status != http.StatusServiceUnavailable {
+		t.Errorf("readiness: HTTP %d", got.Status)
+	}
+}
+
 func TestCall_ASlowBodyEndsWithAReason(t *testing.T) {
 	g := gatewaytest.Start(t, func(c *config.Config) { c.Limits.SlowBody = 200 * time.Millisecond })
 	key := g.Team("demo")

@@ -12,8 +12,9 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func getBuffer() *bytes.Buffer { return buffers.Get().(*bytes.Buffer) }
 
-func putBuffer(b *bytes.Buffer) {
-	if b.Cap() > keepBuffer {
+// putBuffer gives a buffer back, unless the engine may still be writing from it.
+func (c *call) putBuffer(b *bytes.Buffer) {
+	if c.bodyKept || b.Cap() > keepBuffer {
 		return
 	}
 	b.Reset()

@@ -42,6 +42,8 @@ type call struct {
 	closing  audit.Closing
 	opened   bool // an opening was recorded and awaits its closing
 	recorded bool // the end was recorded
+	headSent bool // the reply has begun
+	bodyKept bool // a write failed, so the engine may hold on to what was written
 }
 
 func (p *Proxy) newCall(x exchange) *call {

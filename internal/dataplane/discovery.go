@@ -28,10 +28,10 @@ func (c *call) serveDiscovery(name string, t target) {
 	if m := c.x.Method(); m != http.MethodGet && m != http.MethodHead {
 		// Who is asking does not matter: this says nothing about any agent.
 		if f := c.authenticate(); f != nil {
-			c.refuse(f)
+			c.refuseHTTP(f)
 			return
 		}
-		c.refuse(methodNotAllowed(m, "GET, HEAD"))
+		c.refuseHTTP(methodNotAllowed(m, "GET, HEAD"))
 		return
 	}
 	anonymous, f := c.authenticateReader(t)
@@ -39,7 +39,7 @@ func (c *call) serveDiscovery(name string, t target) {
 		f = c.available()
 	}
 	if f != nil {
-		c.refuse(f)
+		c.refuseHTTP(f)
 		return
 	}
 	if t == targetList {
@@ -52,7 +52,7 @@ func (c *call) serveDiscovery(name string, t target) {
 			f = unauthenticated("CREDENTIALS_MISSING",
 				`no credential was given; send "Authorization: Bearer <your key>"`, challengeMissing)
 		}
-		c.refuse(f)
+		c.refuseHTTP(f)
 		return
 	}
 	c.decide(policy.Discover, c.agent)
@@ -69,11 +69,24 @@ func (c *call) authenticateReader(t target) (anonymous bool, f *fault) {
 	return false, c.authenticate()
 }
 
+// refuseHTTP refuses what is no JSON-RPC call: its status must say that it failed, or
+// the error would be taken for a card.
+func (c *call) refuseHTTP(f *fault) {
+	switch {
+	case f.status != 0:
+	case f.mirror != 0:
+		f.status = f.mirror
+	default:
+		f.status = http.StatusBadGateway
+	}
+	c.refuse(f)
+}
+
 func (c *call) serveCard(anonymous bool) {
 	if len(c.agent.Route.Interfaces) == 0 {
 		f := versionNotSupported(a2a.V10, fmt.Sprintf("agent %q speaks A2A, but not over JSON-RPC", c.agent.ID))
 		f.status = http.StatusNotFound
-		c.refuse(f)
+		c.refuseHTTP(f)
 		return
 	}
 	edit := c.cardEdit()
@@ -83,7 +96,7 @@ func (c *call) serveCard(anonymous bool) {
 	if c.agent.Route.HasCard {
 		var err error
 		if card, err = a2a.RewriteCard(c.agent.Card, edit); err != nil {
-			c.refuse(invalidAgentReply("the agent's card cannot be read; its owner must correct it"))
+			c.refuseHTTP(invalidAgentReply("the agent's card cannot be read; its owner must correct it"))
 			return
 		}
 	}
@@ -148,7 +161,7 @@ func (c *call) serveList() {
 		if err != nil || n < 1 || n > largestAgentsPage {
 			f := invalidParams(fmt.Sprintf("pageSize must be a number from 1 to %d", largestAgentsPage))
 			f.status = http.StatusBadRequest
-			c.refuse(f)
+			c.refuseHTTP(f)
 			return
 		}
 		size = n

@@ -57,7 +57,7 @@ func (c *call) forward() {
 // bound, and its end recorded, before the caller sees a byte of it.
 func (c *call) forwardUnary(ctx context.Context) {
 	buf := getBuffer()
-	defer putBuffer(buf)
+	defer c.putBuffer(buf)
 	reply, header, f := c.roundTrip(ctx, c.upstreamBody(), buf)
 	if f != nil {
 		c.refuse(f)

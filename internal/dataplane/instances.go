@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/signalbox-dev/signalbox/internal/clock"
+	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 )
 
@@ -109,18 +111,32 @@ func (s *instances) choose(a *snapshot.Agent, pinned string, tried uint64) int {
 	case 1:
 		return healthy[0]
 	}
-	// The better of two random choices, by calls in flight for each unit of weight.
-	x := rand.IntN(len(healthy))
-	y := rand.IntN(len(healthy) - 1)
-	if y >= x {
-		y++
-	}
-	x, y = healthy[x], healthy[y]
+	// The better of two random choices, each drawn by weight: the first, unless the
+	// second has fewer calls in flight for each unit of weight.
+	x := draw(endpoints, healthy)
+	y := draw(endpoints, slices.DeleteFunc(slices.Clone(healthy), func(i int) bool { return i == x }))
 	load := func(i int) float64 {
-		return float64(s.get(a.UID, endpoints[i].URL).inFlight.Load()+1) / float64(max(1, endpoints[i].Weight))
+		return float64(s.get(a.UID, endpoints[i].URL).inFlight.Load()) / float64(max(1, endpoints[i].Weight))
 	}
 	if load(y) < load(x) {
 		return y
 	}
 	return x
+}
+
+// draw returns one of the candidates, by their weights.
+func draw(endpoints []registry.Endpoint, candidates []int) int {
+	var total uint32
+	for _, i := range candidates {
+		total += max(1, endpoints[i].Weight)
+	}
+	at := rand.Uint32N(total)
+	for _, i := range candidates {
+		weight := max(1, endpoints[i].Weight)
+		if at < weight {
+			return i
+		}
+		at -= weight
+	}
+	return candidates[len(candidates)-1]
 }

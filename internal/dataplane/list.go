@@ -38,13 +38,14 @@ func (c *call) forwardList(ctx context.Context) {
 			c.refuse(invalidParams("pageToken is not one that this agent's list gave you; leave it out to begin again"))
 			return
 		}
+		c.pinned = at.endpoint
 	}
 	owned, _ := c.p.cfg.Tasks.Owned(ctx, c.agent.UID, c.principal.UID, c.params.ContextID)
 	buf := getBuffer()
-	defer putBuffer(buf)
+	defer c.putBuffer(buf)
 	var tasks [][]byte
 	var original []byte
-	next := ""
+	next, bytes := "", 0
 	for page := range listPagesRead {
 		buf.Reset()
 		body := a2a.EditParams(c.body, c.req, c.params, a2a.ParamsEdit{
@@ -71,6 +72,8 @@ func (c *call) forwardList(ctx context.Context) {
 			c.refuse(invalidAgentReply(fmt.Sprintf("the agent's reply is no list of tasks: %v", err)))
 			return
 		}
+		// The agent's token means nothing to another instance.
+		c.pinned = c.endpoint()
 		if page == 0 {
 			original = append([]byte(nil), resp.Result...)
 			c.passHeaders(header)
@@ -80,13 +83,17 @@ func (c *call) forwardList(ctx context.Context) {
 			if i < at.offset {
 				continue
 			}
-			if len(tasks) == size {
+			_, mine := owned[t.ID]
+			if !mine {
+				continue
+			}
+			// A page may be shorter than asked for, so that no agent can make it huge.
+			if len(tasks) == size || (len(tasks) > 0 && bytes+len(t.Raw) > int(c.p.limits.ReplyBytes)) {
 				at.offset, full = i, true
 				break
 			}
-			if _, mine := owned[t.ID]; mine {
-				tasks = append(tasks, append([]byte(nil), t.Raw...))
-			}
+			tasks = append(tasks, append([]byte(nil), t.Raw...))
+			bytes += len(t.Raw)
 		}
 		if !full {
 			at = listPlace{token: list.NextPageToken}
@@ -94,7 +101,8 @@ func (c *call) forwardList(ctx context.Context) {
 				break
 			}
 		}
-		if len(tasks) == size || page == listPagesRead-1 {
+		at.endpoint = c.pinned
+		if full || len(tasks) == size || page == listPagesRead-1 {
 			next = c.sealPageToken(at)
 			break
 		}
@@ -104,11 +112,12 @@ func (c *call) forwardList(ctx context.Context) {
 	c.reply(audit.Succeeded, http.StatusOK, jsonrpc.AppendResult(nil, c.req.ID, result))
 }
 
-// listPlace is where the next page begins: in which page of the agent, after how
-// many of its tasks.
+// listPlace is where the next page begins: at which instance, in which page of it,
+// after how many of its tasks.
 type listPlace struct {
-	token  string
-	offset int
+	endpoint string
+	token    string
+	offset   int
 }
 
 // pageTokenOwner ties a token to its caller and agent.
@@ -125,6 +134,8 @@ func (c *call) sealPageToken(at listPlace) string {
 	nonce := make([]byte, seal.NonceSize(), seal.NonceSize()+8+len(at.token)+seal.Overhead())
 	rand.Read(nonce) // never fails
 	plain := binary.AppendUvarint(nil, uint64(at.offset))
+	plain = binary.AppendUvarint(plain, uint64(len(at.endpoint)))
+	plain = append(plain, at.endpoint...)
 	plain = append(plain, at.token...)
 	return base64.RawURLEncoding.EncodeToString(seal.Seal(nonce, nonce, plain, c.pageTokenOwner()))
 }
@@ -143,5 +154,9 @@ func (c *call) openPageToken(token string) (listPlace, bool) {
 	if n <= 0 || offset > 1<<20 {
 		return listPlace{}, false
 	}
-	return listPlace{token: string(plain[n:]), offset: int(offset)}, true
+	length, m := binary.Uvarint(plain[n:])
+	if rest := plain[n+max(m, 0):]; m > 0 && length <= uint64(len(rest)) {
+		return listPlace{endpoint: string(rest[:length]), token: string(rest[length:]), offset: int(offset)}, true
+	}
+	return listPlace{}, false
 }

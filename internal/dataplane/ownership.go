@@ -29,17 +29,21 @@ func (c *call) checkOwnership() *fault {
 	}
 	answer, err := c.p.cfg.Tasks.Ask(c.x.Context(), q)
 	switch {
-	case err != nil && q.Context != "":
+	case !answer.TasksOwned:
+		// A task that cannot be looked up is not found either.
+		return taskNotFound()
+	case err != nil:
 		return unavailable("DATABASE_UNAVAILABLE",
 			"whose context this is cannot be looked up: the gateway's database does not answer; call again")
-	case err != nil, !answer.TasksOwned:
-		// A task that cannot be looked up is not found, as guarantees say.
-		return taskNotFound()
 	case !answer.ContextOwned:
 		return contextNotUsable()
 	}
-	if c.params.TaskID != "" || c.params.ContextID != "" {
-		c.pinned = answer.Endpoint
+	// What is referred to need not be where the work goes on.
+	if c.params.TaskID != "" {
+		c.pinned = answer.TaskEndpoint
+	}
+	if c.pinned == "" {
+		c.pinned = answer.ContextEndpoint
 	}
 	return nil
 }

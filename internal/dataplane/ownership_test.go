@@ -203,6 +203,51 @@ func TestListTasks_ShowsOnlyTheCallersOwnAndFillsPages(t *testing.T) {
 	}
 }
 
+func TestListTasks_StaysWithTheInstanceThatGaveTheToken(t *testing.T) {
+	g := gatewaytest.Start(t)
+	key := g.Team("demo")
+	one, two := peers.StartLister(t), peers.StartLister(t)
+	g.Agent("lister", "demo", one.URL, func(a *registryv1.Agent) {
+		a.Endpoints = append(a.Endpoints, &registryv1.Endpoint{Url: two.URL})
+	})
+	for i := range 20 {
+		g.Call("lister", key, "SendMessage", gatewaytest.Message(fmt.Sprintf("task-%d", i), "hi", ""))
+	}
+	token := ""
+	for page := 0; ; page++ {
+		got := g.Call("lister", key, "ListTasks", fmt.Sprintf(`{"pageSize":2,"pageToken":%q}`, token))
+		var reply struct {
+			Result struct{ NextPageToken string }
+		}
+		if err := json.Unmarshal(got.Body, &reply); err != nil || got.Error(t).Code != 0 {
+			t.Fatalf("page %d: %s, %v", page, got.Body, err)
+		}
+		if token = reply.Result.NextPageToken; token == "" {
+			break
+		}
+	}
+	if one.Lists() > 0 && two.Lists() > 0 {
+		t.Errorf("the list began at one instance and went on at the other: %d and %d calls", one.Lists(), two.Lists())
+	}
+}
+
+func TestOwnership_AnIDThatNoDatabaseTakesIsTheAgentsFault(t *testing.T) {
+	g := gatewaytest.Start(t)
+	key := g.Team("demo")
+	odd := peers.StartLister(t) // a task's id is its message's
+	g.Agent("lister", "demo", odd.URL)
+	for name, id := range map[string]string{"a NUL": `a\u0000b`, "600 bytes": strings.Repeat("x", 600)} {
+		params := strings.Replace(gatewaytest.Message("ID", "hi", ""), "ID", id, 1)
+		if e := g.Call("lister", key, "SendMessage", params).Error(t); e.Code != -32006 && e.Code != -32602 {
+			t.Errorf("an id with %s: %+v", name, e)
+		}
+	}
+	// Nothing that came in between holds up the binding of what comes after.
+	g.Call("lister", key, "SendMessage", gatewaytest.Message("good", "hi", ""))
+	second := gatewaytest.StartOver(t, g.DSN, t.TempDir())
+	eventually(t, func() bool { return second.Call("lister", key, "GetTask", `{"id":"good"}`).Error(t).Code != -32001 })
+}
+
 // eventually waits for what another replica will do within a moment.
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()

@@ -85,6 +85,9 @@ func (l Limits) withDefaults() Limits {
 	set(&l.BodyGrace, 10*time.Second)
 	set(&l.WriteTimeout, time.Minute)
 	set(&l.SnapshotAge, 15*time.Minute)
+	// A stream's deadline is moved on by writes, comments included, and HTTP/2 enforces
+	// it even when nothing is written.
+	l.WriteTimeout = max(l.WriteTimeout, 2*l.KeepAlive)
 	return l
 }
 
@@ -228,6 +231,8 @@ func (p *Proxy) serve(x exchange) {
 	defer p.calls.Done()
 	c := p.newCall(x)
 	defer c.finish()
+	// Until the body is read, or given up, this bounds how long a caller may take.
+	_ = x.SetReadDeadline(c.start.Add(p.limits.BodyGrace))
 	name, t := readPath(x.Path())
 	c.opening.Agent = name
 	if t == targetCard || t == targetList {

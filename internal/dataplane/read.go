@@ -123,11 +123,12 @@ func (c *call) readBody() *fault {
 	if length > limit {
 		return c.tooLarge()
 	}
-	size := length
+	// One byte more than announced, so that the end is seen without growing; but what
+	// is only announced takes no memory yet.
+	size := min(length, shortBody)
 	if size < 0 {
 		size = 4 << 10
 	}
-	// One byte more, so that the end is seen without growing.
 	buf := make([]byte, 0, size+1)
 	body := c.x.Body()
 	for {

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"log/slog"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -52,6 +53,7 @@ func (c *call) fail(f *fault) {
 // refuse answers with a fault and records it. Nothing of the reply was sent before.
 func (c *call) refuse(f *fault) {
 	c.fail(f)
+	c.leaveBody()
 	status := f.httpStatus(c.p.cfg.MirrorStatus)
 	h := c.x.ReplyHeader()
 	h.Set("Content-Type", "application/json")
@@ -74,12 +76,38 @@ func (c *call) reply(outcome audit.Outcome, status int, body []byte) {
 	h := c.x.ReplyHeader()
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.setRevision()
+	c.headSent = true
+	// The deadline ends with the exchange: the engine lifts it before the next one.
 	_ = c.x.SetWriteDeadline(c.p.cfg.Clock.Now().Add(c.p.limits.WriteTimeout))
 	c.x.WriteStatus(status)
-	if c.x.Method() != "HEAD" {
-		_, _ = c.x.Write(body) // a caller that has gone is noted already, or was a moment too late to be
+	if c.x.Method() == http.MethodHead {
+		return
 	}
-	_ = c.x.SetWriteDeadline(time.Time{})
+	// A caller that has gone is noted already, or went a moment too late to be.
+	if _, err := c.x.Write(body); err != nil {
+		c.bodyKept = true
+	}
+}
+
+// bodyWait is how long a refusal waits for a short body that nobody reads, so that
+// the connection can be used again.
+const (
+	bodyWait  = time.Second
+	shortBody = 64 << 10
+)
+
+// leaveBody decides what becomes of a body that was not read: a short one, which is
+// most likely there already, is passed over; another one ends the connection, so
+// that nobody can hold a refusal back by sending nothing.
+func (c *call) leaveBody() {
+	length := c.x.ContentLength()
+	if c.body != nil || length == 0 {
+		return
+	}
+	if length < 0 || length > shortBody {
+		c.x.ReplyHeader().Set("Connection", "close")
+	}
+	_ = c.x.SetReadDeadline(c.p.cfg.Clock.Now().Add(bodyWait))
 }
 
 func (c *call) setRevision() {
@@ -95,9 +123,12 @@ func (c *call) finish() {
 			status: 500, code: -32603, reason: "INTERNAL", outcome: audit.Unavailable,
 			message: "a fault of the gateway; its log has the cause under invocation " + c.opening.Invocation.String(),
 		}
-		if c.recorded {
+		if c.headSent {
+			// The reply has begun: only cutting the connection is honest.
+			c.fail(f)
+			c.end(f.outcome, http.StatusOK)
 			c.endTrace()
-			panic(r) // the reply has begun: only cutting the connection is honest
+			panic(http.ErrAbortHandler)
 		}
 		c.refuse(f)
 	}

@@ -23,8 +23,8 @@ func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc
 	defer w.close()
 	c.p.cfg.Metrics.stream(1)
 	defer c.p.cfg.Metrics.stream(-1)
-	idle := time.AfterFunc(c.p.limits.StreamIdle, func() { cancel(errStreamIdle) })
-	defer idle.Stop()
+	life := newLife(c.p.cfg.Clock, c.p.limits.StreamIdle, func() { cancel(errStreamIdle) })
+	defer life.stop()
 	defer context.AfterFunc(c.x.Context(), func() {
 		if !c.op.Send() {
 			cancel(errCallerLeft)
@@ -46,7 +46,7 @@ func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc
 		return
 	}
 	w.begin(resp.Header)
-	c.pump(ctx, w, resp.Body, idle)
+	c.pump(ctx, w, resp.Body, life)
 }
 
 // streamOfOne handles an agent that answered a streaming call with one JSON reply. An
@@ -54,7 +54,7 @@ func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc
 // stream's only event.
 func (c *call) streamOfOne(ctx context.Context, w *streamWriter, resp *http.Response) {
 	buf := getBuffer()
-	defer putBuffer(buf)
+	defer c.putBuffer(buf)
 	body, f := c.readBounded(ctx, resp, buf)
 	if f != nil {
 		w.fault(f)
@@ -83,7 +83,7 @@ func (c *call) streamOfOne(ctx context.Context, w *streamWriter, resp *http.Resp
 }
 
 // pump reads events and passes them on until the agent's stream ends.
-func (c *call) pump(ctx context.Context, w *streamWriter, from io.Reader, idle *time.Timer) {
+func (c *call) pump(ctx context.Context, w *streamWriter, from io.Reader, agent *life) {
 	reader := sse.NewReader(from, c.p.limits.EventBytes)
 	for {
 		item, err := reader.Next()
@@ -103,7 +103,7 @@ func (c *call) pump(ctx context.Context, w *streamWriter, from io.Reader, idle *
 			w.fault(f)
 			return
 		}
-		idle.Reset(c.p.limits.StreamIdle)
+		agent.sign()
 		if item.Comment {
 			continue // a sign of life; the caller gets those of the gateway
 		}
@@ -167,6 +167,7 @@ type streamWriter struct {
 	closed   bool
 	gone     bool // a write failed: the caller has left
 	lastSent time.Time
+	deadline time.Time   // of writes
 	header   *time.Timer // starts the reply when the agent is slow
 	alive    *time.Timer // sends comments in silence
 }
@@ -219,6 +220,7 @@ func (w *streamWriter) start(from http.Header) {
 		return
 	}
 	w.started = true
+	w.c.headSent = true
 	w.header.Stop()
 	x := w.c.x
 	if from != nil {
@@ -229,6 +231,7 @@ func (w *streamWriter) start(from http.Header) {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // tells proxies before us not to hold events back
 	w.c.setRevision()
+	w.extend(w.c.p.cfg.Clock.Now())
 	x.WriteStatus(http.StatusOK)
 	if err := x.Flush(); err != nil {
 		w.gone = true
@@ -249,7 +252,7 @@ func (w *streamWriter) put(b []byte) {
 	}
 	now := w.c.p.cfg.Clock.Now()
 	w.lastSent = now
-	_ = w.c.x.SetWriteDeadline(now.Add(w.c.p.limits.WriteTimeout))
+	w.extend(now)
 	_, err := w.c.x.Write(b)
 	if err == nil {
 		err = w.c.x.Flush()
@@ -257,6 +260,17 @@ func (w *streamWriter) put(b []byte) {
 	if err != nil {
 		w.gone = true
 	}
+}
+
+// extend moves the deadline of writes on, when it has become due: not with every
+// event, because setting one costs as much as reading one.
+func (w *streamWriter) extend(now time.Time) {
+	timeout := w.c.p.limits.WriteTimeout
+	if w.deadline.Sub(now) > timeout*3/4 {
+		return
+	}
+	w.deadline = now.Add(timeout)
+	_ = w.c.x.SetWriteDeadline(w.deadline)
 }
 
 // left tells whether a write failed because the caller has gone.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,7 +27,7 @@ type traceContext struct {
 func (c *call) beginTrace() {
 	t := readTraceparent(c.x.Header().Get("Traceparent"))
 	if t.trace.IsValid() {
-		t.state = c.x.Header().Get("Tracestate")
+		t.state = strings.Join(c.x.Header()["Tracestate"], ",")
 	}
 	if tracer := c.p.cfg.Tracer; tracer != nil {
 		ctx := c.x.Context()

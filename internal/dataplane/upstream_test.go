@@ -14,7 +14,7 @@ import (
 )
 
 func TestForward_WhateverTheAgentDoesTheCallerGetsAnAnswerAndTheRecordIsRight(t *testing.T) {
-	g := gatewaytest.Start(t, func(c *config.Config) { c.Unary.Timeout = time.Second })
+	g := gatewaytest.Start(t, func(c *config.Config) { c.Unary.Timeout = 5 * time.Second })
 	key := g.Team("demo")
 	agent := peers.StartHostile(t, peers.HostileConfig{})
 	g.Agent("echo", "demo", agent.URL)
@@ -36,7 +36,7 @@ func TestForward_WhateverTheAgentDoesTheCallerGetsAnAnswerAndTheRecordIsRight(t 
 		{peers.WrongID, -32006, "INVALID_AGENT_RESPONSE", "another request", auditv1.Outcome_OUTCOME_UNAVAILABLE},
 		{peers.Huge, -32006, "INVALID_AGENT_RESPONSE", "larger than", auditv1.Outcome_OUTCOME_UNAVAILABLE},
 		{peers.Redirect, -32006, "INVALID_AGENT_RESPONSE", "HTTP 307", auditv1.Outcome_OUTCOME_UNAVAILABLE},
-		{peers.Hang, -31503, "UPSTREAM_TIMEOUT", "within 1s", auditv1.Outcome_OUTCOME_TIMED_OUT},
+		{peers.Hang, -31503, "UPSTREAM_TIMEOUT", "within 5s", auditv1.Outcome_OUTCOME_TIMED_OUT},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.behaviour), func(t *testing.T) {

@@ -55,7 +55,7 @@ func StartOver(t testing.TB, dsn, dataDir string, change ...func(*config.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listen, cfg.DatabaseURL, cfg.DataDir = "127.0.0.1:0", dsn, dataDir
+	cfg.Listen, cfg.DatabaseURL, cfg.DataDir = "127.0.0.1:0", config.Secret(dsn), dataDir
 	cfg.DrainTimeout = 6 * time.Second
 	for _, c := range change {
 		c(cfg)

@@ -142,6 +142,30 @@ func TestRecord_KilledAtAnyMomentLosesNoReplysEventAndWritesNoneTwice(t *testing
 	}
 }
 
+func TestStop_EndsInItsTimeThoughPostgresHangs(t *testing.T) {
+	g := gatewaytest.Start(t)
+	key := g.Team("demo")
+	g.Agent("echo", "demo", peers.StartHostile(t, peers.HostileConfig{}).URL)
+	thaw := pgtest.Freeze(t)
+	g.Call("echo", key, "SendMessage", gatewaytest.Message("last", "hello", ""))
+	done := make(chan struct{})
+	go func() {
+		g.Stop() // its drain timeout is 6 s
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(12 * time.Second):
+		t.Error("the gateway did not stop within twice its drain timeout")
+	}
+	thaw()
+	<-done
+	again := gatewaytest.StartOver(t, g.DSN, g.DataDir)
+	if events := again.Events(`agent="echo"`, 1); len(events) != 1 || events[0].GetMessageId() != "last" {
+		t.Errorf("after the next start: %v", events)
+	}
+}
+
 func TestRecord_PostgresAwayFailsNoCallAndLosesNoEvent(t *testing.T) {
 	away := 4 * time.Second
 	if os.Getenv("SIGNALBOX_NIGHTLY") != "" {

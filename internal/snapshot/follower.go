@@ -35,7 +35,8 @@ type Config struct {
 	Poll time.Duration
 	// Timeout bounds one question; 0 means 5 s.
 	Timeout time.Duration
-	// AdminSecret is the hash of an admin key that the environment gave; nil means none.
+	// AdminSecret is the hash of an admin key that the environment gave: it is the only
+	// one then. nil means those of the database.
 	AdminSecret *[32]byte
 	// Clock tells the time; nil means the machine's.
 	Clock clock.Clock
@@ -78,10 +79,7 @@ func NewFollower(ctx context.Context, cfg Config) (*Follower, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load configuration: %w", err)
 	}
-	if cfg.AdminSecret != nil {
-		all.Admins = append(all.Admins, *cfg.AdminSecret)
-	}
-	f.current.Store((&Snapshot{}).apply(all))
+	f.current.Store((&Snapshot{}).apply(f.admins(all)))
 	f.confirmed.Store(cfg.Clock.Now().UnixNano())
 	return f, nil
 }
@@ -159,11 +157,18 @@ func (f *Follower) refresh(ctx context.Context) error {
 	}
 	current := f.Current()
 	if revision != current.Revision() {
-		delta, err := f.cfg.Source.Since(ctx, current.Revision())
+		var delta Delta
+		if revision < current.Revision() {
+			// The database was set back: what was made since is gone, and no change says so.
+			current = &Snapshot{}
+			delta, err = f.cfg.Source.All(ctx)
+		} else {
+			delta, err = f.cfg.Source.Since(ctx, current.Revision())
+		}
 		if err != nil {
 			return err
 		}
-		f.current.Store(current.apply(delta))
+		f.current.Store(current.apply(f.admins(delta)))
 		f.mu.Lock()
 		close(f.changed)
 		f.changed = make(chan struct{})
@@ -171,4 +176,12 @@ func (f *Follower) refresh(ctx context.Context) error {
 	}
 	f.confirmed.Store(asked.UnixNano())
 	return nil
+}
+
+// admins puts the admin key of the environment in the place of those of the database.
+func (f *Follower) admins(d Delta) Delta {
+	if f.cfg.AdminSecret != nil {
+		d.Admins = [][32]byte{*f.cfg.AdminSecret}
+	}
+	return d
 }

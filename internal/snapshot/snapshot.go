@@ -78,8 +78,7 @@ type Delta struct {
 	Revision int64
 	Keys     map[uuid.UUID]*identity.Key
 	Agents   map[uuid.UUID]*registry.Agent
-	// Admins are the hashes of the admin keys that the database knows, when they
-	// were read; nil means no change.
+	// Admins are the hashes of the admin keys, when they were read; nil means no change.
 	Admins [][32]byte
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
@@ -79,7 +81,7 @@ func (o *Ownership) Write(ctx context.Context, entries []task.Entry) ([]task.Ent
 	if len(tasks.TaskIds) > 0 {
 		rows, err := o.queries.OwnershipTasksWrite(ctx, o.pool, tasks)
 		if err != nil {
-			return nil, fmt.Errorf("bind tasks: %w", err)
+			return nil, fmt.Errorf("bind tasks: %w", storable(err))
 		}
 		for _, r := range rows {
 			keep(task.Entry{
@@ -91,7 +93,7 @@ func (o *Ownership) Write(ctx context.Context, entries []task.Entry) ([]task.Ent
 	if len(contexts.ContextIds) > 0 {
 		rows, err := o.queries.OwnershipContextsWrite(ctx, o.pool, contexts)
 		if err != nil {
-			return nil, fmt.Errorf("bind contexts: %w", err)
+			return nil, fmt.Errorf("bind contexts: %w", storable(err))
 		}
 		for _, r := range rows {
 			keep(task.Entry{
@@ -120,6 +122,15 @@ func (o *Ownership) Purge(ctx context.Context, terminalBefore, contextUsedBefore
 		o.queries.OwnershipPurgeTasks(ctx, o.pool, &terminalBefore),
 		o.queries.OwnershipPurgeContexts(ctx, o.pool, contextUsedBefore),
 	)
+}
+
+// storable marks errors that are the data's own: class 22 is what is no value, class
+// 54 what is over a limit (PostgreSQL, appendix A).
+func storable(err error) error {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && (strings.HasPrefix(pgErr.Code, "22") || strings.HasPrefix(pgErr.Code, "54")) {
+		return errors.Join(task.ErrUnstorable, err)
+	}
+	return err
 }
 
 // orEmpty makes an empty array of none: NULL = ANY would match nothing, but unnest

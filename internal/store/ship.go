@@ -347,11 +347,11 @@ func (a *appender) setAside(ctx context.Context, replica uuid.UUID, epoch, numbe
 
 // signed and unsigned convert numbers and epochs, which count from 1 and never come
 // near the end of either.
-func signed(n uint64) int64   { return int64(n) }  //nolint:gosec // see above
-func unsigned(n int64) uint64 { return uint64(n) } //nolint:gosec // see above
+func signed(n uint64) int64   { return int64(n) }
+func unsigned(n int64) uint64 { return uint64(n) }
 
 // rows is a LIMIT.
-func rows(n int) int32 { return int32(min(n, 1<<20)) } //nolint:gosec // bounded
+func rows(n int) int32 { return int32(min(n, 1<<20)) }
 
 // printable returns text that Postgres takes.
 func printable(s string) string {

@@ -54,6 +54,22 @@ func (c *cache) put(id ID, b Binding) {
 	s.add(id, b, c.size)
 }
 
+// bind puts a binding unless the id is bound to another owner, in one step.
+func (c *cache) bind(id ID, b Binding) bool {
+	s := c.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.young[id]
+	if !ok {
+		known, ok = s.old[id]
+	}
+	if ok && known.Owner != b.Owner {
+		return false
+	}
+	s.add(id, b, c.size)
+	return true
+}
+
 func (s *cacheShard) add(id ID, b Binding, size int) {
 	if len(s.young) >= size {
 		if _, there := s.young[id]; !there {

@@ -104,14 +104,14 @@ type Answer struct {
 	TasksOwned bool
 	// ContextOwned tells that the context is the caller's; true when none was asked for.
 	ContextOwned bool
-	// Endpoint is the instance that holds the first task, else the context; empty
-	// when not known.
-	Endpoint string
+	// TaskEndpoint is the instance that holds the first task, ContextEndpoint the one
+	// that holds the context; empty when not known.
+	TaskEndpoint, ContextEndpoint string
 }
 
 // Ask answers a question, with at most one bounded look into the database, and only
 // for ids that this replica does not know. ErrUnavailable is returned when that
-// look was needed and failed.
+// look was needed and failed; TasksOwned then tells what is known of the tasks alone.
 func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 	answer := Answer{TasksOwned: true, ContextOwned: true}
 	var unknown []string
@@ -123,7 +123,7 @@ func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 		case b.Owner != q.Owner:
 			return Answer{ContextOwned: true}, nil
 		case i == 0:
-			answer.Endpoint = b.Endpoint
+			answer.TaskEndpoint = b.Endpoint
 		}
 	}
 	var contexts, claims []string
@@ -136,8 +136,8 @@ func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 			contexts = []string{q.Context}
 		case b.Owner != q.Owner:
 			answer.ContextOwned = false
-		case answer.Endpoint == "":
-			answer.Endpoint = b.Endpoint
+		default:
+			answer.ContextEndpoint = b.Endpoint
 		}
 	}
 	if len(unknown) == 0 && len(contexts) == 0 && len(claims) == 0 {
@@ -148,10 +148,13 @@ func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 	entries, err := l.cfg.Store.Resolve(ctx, q.Agent, q.Owner, unknown, contexts, claims)
 	if err != nil {
 		l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "ownership could not be looked up", slog.Any("error", err))
-		return Answer{}, ErrUnavailable
+		answer.TasksOwned = len(unknown) == 0
+		return answer, ErrUnavailable
 	}
 	found := make(map[ID]Binding, len(entries))
+	day := l.today()
 	for _, e := range entries {
+		e.day = day // as far as this replica knows: it is written again a day later
 		l.cache.put(e.ID, e.Binding)
 		found[e.ID] = e.Binding
 	}
@@ -162,7 +165,7 @@ func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 			continue
 		}
 		if id == q.Tasks[0] {
-			answer.Endpoint = b.Endpoint
+			answer.TaskEndpoint = b.Endpoint
 		}
 	}
 	for _, id := range slices.Concat(contexts, claims) {
@@ -170,8 +173,8 @@ func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 		switch {
 		case !ok || b.Owner != q.Owner:
 			answer.ContextOwned = false
-		case answer.Endpoint == "":
-			answer.Endpoint = b.Endpoint
+		default:
+			answer.ContextEndpoint = b.Endpoint
 		}
 	}
 	return answer, nil
@@ -181,12 +184,14 @@ func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 // for the database. It returns false when the id is known to be another's; then
 // nothing moves.
 func (l *Ledger) Bind(id ID, b Binding) bool {
+	b.day = l.today()
 	if known, ok := l.lookup(id); ok {
 		if known.Owner != b.Owner {
 			return false
 		}
-		if (b.Endpoint == known.Endpoint || b.Endpoint == "") &&
-			(b.Context == known.Context || b.Context == "") && (known.Terminal || !b.Terminal) {
+		news := (b.Endpoint != known.Endpoint && b.Endpoint != "") || (b.Context != known.Context && b.Context != "") ||
+			(b.Terminal && !known.Terminal) || (id.Kind == Context && b.day != known.day)
+		if !news {
 			return true
 		}
 		if b.Endpoint == "" {
@@ -197,27 +202,42 @@ func (l *Ledger) Bind(id ID, b Binding) bool {
 		}
 		b.Terminal = b.Terminal || known.Terminal
 	}
-	l.cache.put(id, b)
+	if !l.cache.bind(id, b) {
+		return false
+	}
 	l.mu.Lock()
+	l.queue(id, b)
+	l.mu.Unlock()
+	l.arm()
+	return true
+}
+
+// today is the day that contexts are marked as used on; a day is exact enough for
+// bindings that are kept for 90.
+func (l *Ledger) today() int64 { return l.cfg.Clock.Now().Unix() / (24 * 60 * 60) }
+
+// queue makes a binding wait for the database, in place of the oldest when too many
+// do already. l.mu is held.
+func (l *Ledger) queue(id ID, b Binding) {
 	if _, waiting := l.pending[id]; !waiting {
-		if len(l.pending) >= l.cfg.PendingSize {
+		for len(l.pending)+len(l.flushing) >= l.cfg.PendingSize && len(l.order) > 0 {
 			oldest := l.order[0]
 			l.order = l.order[1:]
-			delete(l.pending, oldest)
-			l.dropped++
+			if _, there := l.pending[oldest]; there {
+				delete(l.pending, oldest)
+				l.dropped++
+			}
 		}
 		l.order = append(l.order, id)
 	}
 	l.pending[id] = b
-	first := len(l.pending) == 1
-	l.mu.Unlock()
-	if first {
-		select {
-		case l.wake <- struct{}{}:
-		default: // the writer is already due
-		}
+}
+
+func (l *Ledger) arm() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // the writer is already due
 	}
-	return true
 }
 
 // Owned returns the ids of a caller's tasks of one agent, of one context when
@@ -268,84 +288,141 @@ func (l *Ledger) lookup(id ID) (Binding, bool) {
 
 // Run writes new bindings until ctx ends, then once more, and removes old ones.
 func (l *Ledger) Run(ctx context.Context) error {
-	purge := time.NewTicker(purgeEvery)
-	defer purge.Stop()
-	backoff := l.cfg.Flush
+	var purging sync.WaitGroup
+	defer purging.Wait()
+	purging.Go(func() { l.purge(ctx) })
+	wait := l.cfg.Flush / 2
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if err := l.flush(last); err != nil {
-				l.cfg.Logger.LogAttrs(last, slog.LevelError, "bindings were not written before the stop", slog.Any("error", err))
-			}
-			return nil
-		case <-purge.C:
-			now := l.cfg.Clock.Now()
-			if err := l.cfg.Store.Purge(ctx, now.Add(-keepTerminal), now.Add(-keepContext)); err != nil && ctx.Err() == nil {
-				l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old bindings were not removed", slog.Any("error", err))
-			}
-			continue
+			return l.finish(ctx)
 		case <-l.wake:
 		}
 		// Let what comes in the next moments travel in the same statement.
-		wait := time.NewTimer(backoff / 2)
+		timer := time.NewTimer(wait)
 		select {
-		case <-wait.C:
+		case <-timer.C:
 		case <-ctx.Done():
-			wait.Stop()
-			l.rearm()
-			continue
+			timer.Stop()
+			return l.finish(ctx)
 		}
-		if err := l.flush(ctx); err != nil {
-			if ctx.Err() == nil && backoff == l.cfg.Flush {
-				l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "bindings wait for the database", slog.Any("error", err))
-			}
-			backoff = min(backoff*2, 2*time.Second)
-			l.rearm()
-			continue
+		more, err := l.flush(ctx)
+		switch {
+		case err == nil:
+			wait = l.cfg.Flush / 2
+		case wait == l.cfg.Flush/2 && ctx.Err() == nil:
+			l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "bindings wait for the database", slog.Any("error", err))
+			fallthrough
+		default:
+			wait = min(wait*2, 2*time.Second)
 		}
-		backoff = l.cfg.Flush
+		if more {
+			l.arm()
+		}
 	}
 }
 
-func (l *Ledger) rearm() {
-	select {
-	case l.wake <- struct{}{}:
-	default: // already armed
+// lastFlush bounds what a stop waits for.
+const lastFlush = 2 * time.Second
+
+func (l *Ledger) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
+	defer cancel()
+	for {
+		more, err := l.flush(ctx)
+		if err != nil {
+			l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "bindings were not written before the stop", slog.Any("error", err))
+			return nil
+		}
+		if !more {
+			return nil
+		}
 	}
 }
 
-// flush writes what is pending. What could not be written is pending again.
-func (l *Ledger) flush(ctx context.Context) error {
+func (l *Ledger) purge(ctx context.Context) {
+	ticker := time.NewTicker(purgeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		bounded, cancel := context.WithTimeout(ctx, time.Minute)
+		now := l.cfg.Clock.Now()
+		if err := l.cfg.Store.Purge(bounded, now.Add(-keepTerminal), now.Add(-keepContext)); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old bindings were not removed", slog.Any("error", err))
+		}
+		cancel()
+	}
+}
+
+// flushSize is how many bindings travel in one statement: few enough that it ends
+// within its time after the longest outage.
+const flushSize = 5000
+
+// flush writes the oldest of what is pending, and tells whether more is. What could
+// not be written is pending again.
+func (l *Ledger) flush(ctx context.Context) (more bool, err error) {
 	l.mu.Lock()
-	l.flushing, l.pending, l.order = l.pending, map[ID]Binding{}, nil
-	batch := make([]Entry, 0, len(l.flushing))
-	for id, b := range l.flushing {
+	batch := make([]Entry, 0, min(len(l.pending), flushSize))
+	l.flushing = make(map[ID]Binding, cap(batch))
+	for len(l.order) > 0 && len(batch) < flushSize {
+		id := l.order[0]
+		l.order = l.order[1:]
+		b, ok := l.pending[id]
+		if !ok {
+			continue
+		}
+		delete(l.pending, id)
+		l.flushing[id] = b
 		batch = append(batch, Entry{id, b})
 	}
+	dropped := l.dropped
+	l.dropped = 0
 	l.mu.Unlock()
-	if len(batch) == 0 {
-		return nil
+	if dropped > 0 {
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "bindings were given up: too many wait for the database", slog.Int64("count", dropped))
 	}
-	write, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	conflicts, err := l.cfg.Store.Write(write, batch)
+	var rest []Entry
+	if len(batch) > 0 {
+		rest, err = l.write(ctx, batch)
+	}
 	l.mu.Lock()
-	if err != nil {
-		for id, b := range l.flushing {
-			if _, newer := l.pending[id]; !newer {
-				l.pending[id] = b
-				l.order = append(l.order, id)
-			}
+	defer l.mu.Unlock()
+	l.flushing = nil
+	for _, e := range rest {
+		if _, newer := l.pending[e.ID]; !newer {
+			l.queue(e.ID, e.Binding)
 		}
 	}
-	l.flushing = nil
-	l.mu.Unlock()
-	for _, c := range conflicts {
-		l.cache.put(c.ID, c.Binding)
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "an agent answered with an id that belongs to another caller",
-			slog.String("agent_uid", c.Agent.String()), slog.Int("kind", int(c.Kind)))
+	return len(l.pending) > 0, err
+}
+
+// write stores a batch and returns what is left of it when that fails. An entry that
+// the database will never take is given up alone: it must not hold up the others.
+func (l *Ledger) write(ctx context.Context, batch []Entry) (rest []Entry, err error) {
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conflicts, err := l.cfg.Store.Write(bounded, batch)
+	switch {
+	case err == nil:
+		for _, c := range conflicts {
+			l.cache.put(c.ID, c.Binding)
+			l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "an agent answered with an id that belongs to another caller",
+				slog.String("agent_uid", c.Agent.String()), slog.Bool("task", c.Kind == Task))
+		}
+		return nil, nil
+	case !errors.Is(err, ErrUnstorable):
+		return batch, err
+	case len(batch) == 1:
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "a binding cannot be stored and is given up",
+			slog.String("agent_uid", batch[0].Agent.String()), slog.Any("error", err))
+		return nil, nil
 	}
-	return err
+	half := len(batch) / 2
+	first, err1 := l.write(ctx, batch[:half])
+	second, err2 := l.write(ctx, batch[half:])
+	return append(first, second...), errors.Join(err1, err2)
 }

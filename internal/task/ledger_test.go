@@ -20,6 +20,7 @@ type memory struct {
 	rows    map[task.ID]task.Binding
 	fail    error
 	hang    bool
+	never   string // the id of an entry that cannot be stored
 	asked   int
 	written int
 }
@@ -72,6 +73,11 @@ func (m *memory) Write(ctx context.Context, entries []task.Entry) ([]task.Entry,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.written++
+	for _, e := range entries {
+		if m.never != "" && e.ID.ID == m.never {
+			return nil, task.ErrUnstorable
+		}
+	}
 	var conflicts []task.Entry
 	for _, e := range entries {
 		if b, ok := m.rows[e.ID]; ok && b.Owner != e.Owner {
@@ -122,11 +128,11 @@ func TestAsk_AnswersFromMemoryWithoutTheDatabase(t *testing.T) {
 	l.Bind(task.ID{Kind: task.Task, Agent: agent, ID: "t"}, task.Binding{Owner: alice, Endpoint: "http://one", Context: "c"})
 	l.Bind(task.ID{Kind: task.Context, Agent: agent, ID: "c"}, task.Binding{Owner: alice, Endpoint: "http://one"})
 	got, err := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}, Context: "c", Claim: true})
-	if err != nil || !got.TasksOwned || !got.ContextOwned || got.Endpoint != "http://one" {
+	if err != nil || !got.TasksOwned || !got.ContextOwned || got.TaskEndpoint != "http://one" {
 		t.Errorf("Ask of its owner = %+v, %v", got, err)
 	}
 	got, err = l.Ask(t.Context(), task.Question{Agent: agent, Owner: bob, Tasks: []string{"t"}})
-	if err != nil || got.TasksOwned || got.Endpoint != "" {
+	if err != nil || got.TasksOwned || got.TaskEndpoint != "" {
 		t.Errorf("Ask of another = %+v, %v; want not owned and no endpoint", got, err)
 	}
 	got, err = l.Ask(t.Context(), task.Question{Agent: agent, Owner: bob, Context: "c", Claim: true})
@@ -157,7 +163,7 @@ func TestAsk_LooksUpAndClaimsInOneStep(t *testing.T) {
 	store.rows[task.ID{Kind: task.Context, Agent: agent, ID: "foreign"}] = task.Binding{Owner: bob}
 	l := newLedger(t, store)
 	got, err := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}, Context: "new", Claim: true})
-	if err != nil || !got.TasksOwned || !got.ContextOwned || got.Endpoint != "http://two" || store.asked != 1 {
+	if err != nil || !got.TasksOwned || !got.ContextOwned || got.TaskEndpoint != "http://two" || store.asked != 1 {
 		t.Errorf("Ask = %+v, %v after %d statements", got, err, store.asked)
 	}
 	if got, _ := l.Ask(t.Context(), task.Question{Agent: agent, Owner: alice, Tasks: []string{"t"}, Context: "new", Claim: true}); !got.TasksOwned || store.asked != 1 {
@@ -277,4 +283,61 @@ func TestLedger_ConcurrentUseIsSafe(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestRun_AnEntryThatCannotBeStoredHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		store.never = "13"
+		l := newLedger(t, store)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		for i := range 100 {
+			l.Bind(task.ID{Kind: task.Task, Agent: agent, ID: fmt.Sprint(i)}, task.Binding{Owner: alice})
+		}
+		time.Sleep(time.Second)
+		store.mu.Lock()
+		stored := len(store.rows)
+		store.mu.Unlock()
+		if stored != 99 {
+			t.Errorf("%d of 100 bindings are stored, want all but the one that cannot be", stored)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestBind_KeepsItsBoundThroughALongOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		store.fail = errors.New("down")
+		l, err := task.NewLedger(task.Config{Store: store, PendingSize: 100, CacheSize: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		for i := range 1000 {
+			l.Bind(task.ID{Kind: task.Task, Agent: agent, ID: fmt.Sprint(i)}, task.Binding{Owner: alice})
+			time.Sleep(10 * time.Millisecond)
+		}
+		store.mu.Lock()
+		store.fail = nil
+		store.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if n := len(store.rows); n < 90 || n > 100 {
+			t.Errorf("%d bindings came through an outage with room for 100", n)
+		}
+		if _, ok := store.rows[task.ID{Kind: task.Task, Agent: agent, ID: "999"}]; !ok {
+			t.Error("the newest binding was given up, not the oldest")
+		}
+	})
 }

@@ -13,6 +13,10 @@ import (
 // ErrUnavailable says that the database was needed and did not answer in time.
 var ErrUnavailable = errors.New("ownership cannot be looked up: the database does not answer")
 
+// ErrUnstorable says that the database will never take an entry, however often it is
+// tried.
+var ErrUnstorable = errors.New("the database does not take this")
+
 // Kind tells tasks from contexts.
 type Kind uint8
 
@@ -39,6 +43,8 @@ type Binding struct {
 	Context string
 	// Terminal tells that a terminal state of the task was seen.
 	Terminal bool
+
+	day int64 // when this replica last stored it, in days since 1970
 }
 
 // Entry is a binding with what it binds.
@@ -55,7 +61,8 @@ type Store interface {
 	// returned.
 	Resolve(ctx context.Context, agent, owner uuid.UUID, tasks, contexts, claims []string) ([]Entry, error)
 	// Write stores bindings. One that is stored with another owner is left as it is,
-	// and its stored form is returned.
+	// and its stored form is returned. ErrUnstorable says that one of them can never
+	// be stored; then none is.
 	Write(ctx context.Context, entries []Entry) (conflicts []Entry, err error)
 	// Owned returns the ids of an owner's tasks of one agent, of one context when
 	// contextID is not empty, in no order.

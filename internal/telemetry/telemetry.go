@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -48,10 +49,16 @@ type Tracing struct{ provider *sdktrace.TracerProvider }
 
 // NewTracing returns a Tracing for an OTLP endpoint ("http://host:4318") and protocol
 // ("http" or "grpc"); nil when the endpoint is empty. The collector need not answer.
-func NewTracing(ctx context.Context, endpoint, protocol, version string) (*Tracing, error) {
+// Failures to reach it are logged.
+func NewTracing(ctx context.Context, endpoint, protocol, version string, logger *slog.Logger) (*Tracing, error) {
 	if endpoint == "" {
 		return nil, nil
 	}
+	// The SDK has one handler for the whole process; without it errors go to the
+	// standard logger, whatever the format of the log.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		logger.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "traces were not sent", slog.Any("error", err))
+	}))
 	var exporter sdktrace.SpanExporter
 	var err error
 	switch protocol {

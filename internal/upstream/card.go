@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,7 +57,7 @@ func (c *Cards) get(ctx context.Context, address string) ([]byte, error) {
 	req.Header.Set("Accept", "application/json, application/a2a+json")
 	resp, err := c.Transport.RoundTrip(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch the card: %w", err)
+		return nil, fmt.Errorf("fetch the card: %w", plainly(ctx, err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -64,10 +65,28 @@ func (c *Cards) get(ctx context.Context, address string) ([]byte, error) {
 	}
 	card, err := io.ReadAll(io.LimitReader(resp.Body, MaxCardBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("read the card: %w", err)
+		return nil, fmt.Errorf("read the card: %w", plainly(ctx, err))
 	}
 	if len(card) > MaxCardBytes {
 		return nil, fmt.Errorf("the card is larger than %d bytes", MaxCardBytes)
 	}
 	return card, nil
+}
+
+// plainly tells what kind of failure it was, without the addresses that resolvers and
+// diallers put into their errors. What may not be dialled names the setting.
+func plainly(ctx context.Context, err error) error {
+	if forbidden, ok := errors.AsType[*ForbiddenError](err); ok {
+		return forbidden
+	}
+	if ctx.Err() != nil {
+		return errors.New("the agent did not answer in time")
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return errors.New("the host does not exist")
+	}
+	if _, ok := errors.AsType[*DialError](err); ok {
+		return errors.New("no connection could be made")
+	}
+	return errors.New("the connection broke off")
 }

@@ -53,11 +53,11 @@ func (s *Spool) note(d Damage) {
 	if known {
 		return
 	}
-	level, message := slog.LevelError, "spool damaged"
+	level := slog.LevelError
 	if d.Kind == Torn {
-		level, message = slog.LevelInfo, "unacknowledged spool entry dropped"
+		level = slog.LevelInfo // an entry that nobody was told is recorded
 	}
-	s.log.LogAttrs(context.Background(), level, message,
+	s.log.LogAttrs(context.Background(), level, "spool damaged",
 		slog.String("kind", string(d.Kind)), slog.String("file", d.File),
 		slog.Int64("offset", d.Offset), slog.Int64("length", d.Length),
 		slog.Uint64("first_number", d.First), slog.Uint64("last_number", d.Last))

@@ -58,7 +58,7 @@ func appendUntilKilled(dir string) int {
 // runAndKill starts a child, kills it after some acknowledgements, and returns all it made as number → seed.
 func runAndKill(t *testing.T, dir string, seed uint64, after int) map[uint64]uint64 {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // this test binary
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), childDir+"="+dir, childSeed+"="+strconv.FormatUint(seed, 10))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -100,7 +100,7 @@ func runAndKill(t *testing.T, dir string, seed uint64, after int) map[uint64]uin
 
 func TestKill_EveryAcknowledgedEntryIsThereOnceInOrder(t *testing.T) {
 	dir := t.TempDir()
-	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // any moments will do
+	rng := rand.New(rand.NewPCG(1, 2))
 	seeds := make(map[uint64]bool)
 	var shipped, epoch uint64
 	for round := range uint64(25) {

@@ -44,7 +44,7 @@ type entry struct {
 func recordBytes(n int) int64 { return (atData + int64(n) + align - 1) &^ (align - 1) }
 
 func (k key) word(n int) uint64 {
-	return uint64(k.mark)<<32 | uint64(uint32(n)) //nolint:gosec // n is at most MaxEntry
+	return uint64(k.mark)<<32 | uint64(uint32(n))
 }
 
 // put writes a record at pos, where the segment must be zero and have room. dataSum is the CRC-32C of p, computed by
@@ -53,8 +53,8 @@ func (k key) put(seg []byte, pos int64, e entry, dataSum uint32) {
 	r := seg[pos : pos+recordBytes(len(e.data))]
 	order.PutUint64(r[atNumber:], e.number)
 	order.PutUint64(r[atEpoch:], e.epoch)
-	order.PutUint64(r[atTime:], uint64(e.nanos))       //nolint:gosec // the bits are kept
-	order.PutUint32(r[atLength:], uint32(len(e.data))) //nolint:gosec // at most MaxEntry
+	order.PutUint64(r[atTime:], uint64(e.nanos))
+	order.PutUint32(r[atLength:], uint32(len(e.data)))
 	order.PutUint32(r[atSum:], crc32.Update(dataSum^k.seed, castagnoli, r[atNumber:atSum]))
 	copy(r[atData:], e.data)
 	// The commit: a process that dies before this store has written nothing, one that dies after it has written all.
@@ -76,7 +76,7 @@ func (k key) get(seg []byte, pos, limit int64) (entry, bool) {
 	return entry{
 		number: order.Uint64(r[atNumber:]),
 		epoch:  order.Uint64(r[atEpoch:]),
-		nanos:  int64(order.Uint64(r[atTime:])), //nolint:gosec // the bits are kept
+		nanos:  int64(order.Uint64(r[atTime:])),
 		data:   data,
 	}, true
 }
@@ -88,8 +88,8 @@ func (k key) length(seg []byte, pos, limit int64) (int, bool) {
 	}
 	// The atomic store above is in the machine's own order; a spool is read by the machine that wrote it.
 	word := binary.NativeEndian.Uint64(seg[pos+atWord:])
-	n := uint32(word)                                               //nolint:gosec // the lower half
-	if uint32(word>>32) != k.mark || k.mark == 0 || n > MaxEntry || //nolint:gosec // the upper half
+	n := uint32(word)
+	if uint32(word>>32) != k.mark || k.mark == 0 || n > MaxEntry ||
 		n != order.Uint32(seg[pos+atLength:]) || pos+recordBytes(int(n)) > limit {
 		return 0, false
 	}

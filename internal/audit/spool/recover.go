@@ -98,7 +98,7 @@ func (r *recovery) setAside(path string) error {
 }
 
 // mostRecords is how many records may have stood in n bytes.
-func mostRecords(n int64) uint64 { return uint64(max(n, 0)/atData) + 1 } //nolint:gosec // not negative
+func mostRecords(n int64) uint64 { return uint64(max(n, 0)/atData) + 1 }
 
 // scan walks g, sets its first, end and sealed, and clears what an append in progress left behind the end.
 // It reports whether there are entries, and whether all of g can be used.

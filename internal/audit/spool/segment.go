@@ -102,7 +102,7 @@ func encodeHead(ordinal uint64, size int64, replica [16]byte, mark uint32) ([hea
 	var h [headBytes]byte
 	copy(h[atMagic:], magic)
 	order.PutUint64(h[atOrdinal:], ordinal)
-	order.PutUint64(h[atSize:], uint64(size)) //nolint:gosec // sizes are positive
+	order.PutUint64(h[atSize:], uint64(size))
 	copy(h[atReplica:], replica[:])
 	order.PutUint32(h[atMark:], mark)
 	sum := crc32.Checksum(h[:atHeadSum], castagnoli)
@@ -118,7 +118,7 @@ func decodeHead(h []byte) (ordinal uint64, size int64, replica [16]byte, k key, 
 	sum := crc32.Checksum(h[:atHeadSum], castagnoli)
 	k = key{mark: order.Uint32(h[atMark:]), seed: sum}
 	copy(replica[:], h[atReplica:atMark])
-	size = int64(order.Uint64(h[atSize:])) //nolint:gosec // compared with the file's size
+	size = int64(order.Uint64(h[atSize:]))
 	return order.Uint64(h[atOrdinal:]), size, replica, k, order.Uint32(h[atHeadSum:]) == sum && k.mark != 0
 }
 
@@ -281,7 +281,7 @@ func replicaOf(path string) (replica [16]byte, ok bool) {
 }
 
 func (g *segment) mmap(f *os.File, size int64) error {
-	data, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED) //nolint:gosec // a descriptor
+	data, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("map segment %s: %w", g.path, err)
 	}

@@ -452,7 +452,7 @@ func TestRead_ReusesItsBufferAndFindsAnyPlace(t *testing.T) {
 		if buf, err = s.Read(after, 5, buf); err != nil {
 			t.Fatal(err)
 		}
-		if want := min(5, n-int(after)); len(buf) != want { //nolint:gosec // small
+		if want := min(5, n-int(after)); len(buf) != want {
 			t.Fatalf("after %d: %d records, want %d", after, len(buf), want)
 		}
 		for i, r := range buf {

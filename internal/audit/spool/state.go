@@ -33,7 +33,7 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock spool: %w", err)
 	}
 	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}
@@ -104,7 +104,7 @@ func (s *state) write() error {
 	s.generation++
 	text := fmt.Sprintf(stateLine, s.generation, s.epoch, s.last)
 	line := fmt.Sprintf("%s crc=%08x\n", text, crc32.Checksum([]byte(text), castagnoli))
-	at := int64(s.generation%2) * stateSlot //nolint:gosec // 0 or 1
+	at := int64(s.generation%2) * stateSlot
 	if _, err := s.file.WriteAt([]byte(line), at); err != nil {
 		return fmt.Errorf("write spool state: %w", err)
 	}
@@ -118,7 +118,7 @@ func (s *state) write() error {
 // segment, else, for a directory without a past, by chance.
 func loadReplica(dir string, segments []string) (id [16]byte, repaired bool, err error) {
 	path := filepath.Join(dir, replicaFile)
-	text, err := os.ReadFile(path) //nolint:gosec // a path of ours
+	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return id, false, fmt.Errorf("read replica identity: %w", err)
 	}

@@ -17,8 +17,16 @@ type Lister struct {
 	// URL is its address.
 	URL string
 
-	mu  sync.Mutex
-	ids []string
+	mu    sync.Mutex
+	ids   []string
+	lists int
+}
+
+// Lists returns how often tasks were listed.
+func (l *Lister) Lists() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lists
 }
 
 // StartLister starts a Lister. It ends with the test.
@@ -62,6 +70,7 @@ func (l *Lister) serve(w http.ResponseWriter, r *http.Request) {
 		l.ids = append(l.ids, call.Params.Message.MessageID)
 		result = map[string]any{"task": task(call.Params.Message.MessageID)}
 	case "ListTasks":
+		l.lists++
 		from, _ := strconv.Atoi(call.Params.PageToken)
 		to := min(from+cmp.Or(call.Params.PageSize, 50), len(l.ids))
 		tasks := []any{}

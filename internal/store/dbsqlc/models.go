@@ -166,6 +166,18 @@ type OpenInvocation struct {
 	OpenedEntry  []byte
 }
 
+type PushConfig struct {
+	AgentUID        uuid.UUID
+	TaskID          string
+	ConfigID        string
+	OwnerUID        uuid.UUID
+	ProtocolVersion string
+	EndpointURL     string
+	CreateTime      time.Time
+	Attempts        int32
+	NextAttemptTime time.Time
+}
+
 type Replica struct {
 	ReplicaUID     uuid.UUID
 	ReplicaEpoch   int64

@@ -2,6 +2,7 @@ package a2a
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -106,6 +107,10 @@ func (r *callReader) finish() (Call, *jsonrpc.Error) {
 	}
 	if r.op == CreatePushConfig {
 		r.call.PushConfigID = r.push().ID
+	}
+	long := func(id string) bool { return len(id) > MaxIDBytes }
+	if long(r.call.TaskID) || long(r.call.ContextID) || slices.ContainsFunc(r.call.ReferenceTaskIDs, long) {
+		return Call{}, jsonrpc.InvalidParams(fmt.Sprintf("an id of a task or context is longer than %d bytes", MaxIDBytes))
 	}
 	return r.call, nil
 }

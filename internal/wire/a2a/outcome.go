@@ -3,9 +3,14 @@ package a2a
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
 )
+
+// MaxIDBytes bounds the ids of tasks and contexts, which are kept and looked up. The
+// protocol sets no bound; no SDK makes ids of more than 36 bytes.
+const MaxIDBytes = 512
 
 // ErrNotResult is what the errors about results wrap.
 var ErrNotResult = errors.New("not a result of A2A")
@@ -186,7 +191,13 @@ func (e *event) member(s *jsonrpc.Scanner, inner *event) error {
 	}
 	switch {
 	case text != nil:
-		return readText(s, text)
+		if err := readText(s, text); err != nil {
+			return err
+		}
+		if len(*text) > MaxIDBytes {
+			return fmt.Errorf("%w: an id in it is longer than %d bytes", ErrNotResult, MaxIDBytes)
+		}
+		return nil
 	case wrapped != Other && inner != nil && s.OpenObject():
 		e.wrappers++
 		e.wrapped = wrapped
@@ -238,6 +249,9 @@ func readText(s *jsonrpc.Scanner, into *string) error {
 	text, ok := jsonrpc.Unquote(raw)
 	if !ok {
 		return fmt.Errorf("%w: its %s is not a string, or contains half a character", ErrNotResult, jsonrpc.QuoteName(s.Name()))
+	}
+	if strings.IndexByte(text, 0) >= 0 {
+		return fmt.Errorf("%w: its %s contains a NUL", ErrNotResult, jsonrpc.QuoteName(s.Name()))
 	}
 	*into = text
 	return nil

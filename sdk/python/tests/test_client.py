@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import pkgutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from connectrpc.code import Code
@@ -117,6 +121,49 @@ def test_a_pager_asks_for_a_page_only_when_it_is_needed() -> None:
     assert asked == [""]
     assert list(pager) == [1, 2, 3]
     assert asked == ["", "", "a", "b"]
+
+
+class _QuietGateway(BaseHTTPRequestHandler):
+    """Sends signs of life around its only event."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        event = field(1, field(1, "events/e"))
+        body = b"".join(
+            bytes([flags]) + len(data).to_bytes(4, "big") + data
+            for flags, data in [(0, b""), (0, event), (0, b""), (2, b"{}")]
+        )
+        self.send_response(200)
+        self.send_header("content-type", "application/connect+proto")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def quiet_gateway() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _QuietGateway) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def test_a_tail_passes_over_responses_without_an_event(quiet_gateway: str) -> None:
+    with Signalbox(quiet_gateway, "sb_x") as client:
+        assert [event.name for event in client.tail_events()] == ["events/e"]
+
+    async def tail() -> list[str]:
+        async with AsyncSignalbox(quiet_gateway, "sb_x") as client:
+            return [event.name async for event in client.tail_events()]
+
+    assert asyncio.run(tail()) == ["events/e"]
 
 
 def test_every_generated_message_is_exported() -> None:

@@ -149,6 +149,19 @@ describe("settings that cannot work", () => {
   }
 });
 
+describe("a tail", () => {
+  test("passes over responses without an event", async () => {
+    const envelope = (flags: number, body: Uint8Array) => join(Uint8Array.of(flags, 0, 0, 0, body.length), body);
+    const event = field(1, field(1, "events/e"));
+    const none = new Uint8Array();
+    const body = join(envelope(0, none), envelope(0, event), envelope(0, none), envelope(2, new TextEncoder().encode("{}")));
+    const client = clientWith(() => new Response(body.slice(), { headers: { "content-type": "application/connect+proto" } }));
+    const names: string[] = [];
+    for await (const { name } of client.tailEvents()) names.push(name);
+    assert.deepEqual(names, ["events/e"]);
+  });
+});
+
 describe("a pager", () => {
   test("asks for a page only when it is needed, and passes over empty ones", async () => {
     const asked: string[] = [];

@@ -26,7 +26,8 @@ const (
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Conditions "field op value" joined by AND; op is one of = != < <= > >= :
-	// Fields: agent, team, caller, method, outcome, time.
+	// Fields: agent, team, caller, method, outcome, time. An outcome may be given as
+	// REFUSED or as OUTCOME_REFUSED.
 	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// At most this many events; 0 means 50.
 	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -243,10 +244,12 @@ func (x *TailEventsRequest) GetAfterSequence() int64 {
 	return 0
 }
 
-// TailEventsResponse is the next event of a tail.
+// TailEventsResponse is the next event of a tail, or, without one, a sign of life:
+// the gateway sends that when a tail was silent for 15 seconds, so that nothing between
+// it and the caller takes the tail for dead. Callers pass over it.
 type TailEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event.
+	// The event; absent in a sign of life.
 	Event         *Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

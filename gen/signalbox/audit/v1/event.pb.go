@@ -140,7 +140,8 @@ type Event struct {
 	Agent string `protobuf:"bytes,16,opt,name=agent,proto3" json:"agent,omitempty"`
 	// Random id of the agent; empty when none was resolved.
 	AgentUid string `protobuf:"bytes,17,opt,name=agent_uid,json=agentUid,proto3" json:"agent_uid,omitempty"`
-	// Base URL of the instance that was called; empty when none was.
+	// Base URL of the instance that was called; empty when none was, and for readers who
+	// do not own the agent.
 	Endpoint string `protobuf:"bytes,18,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// The operation by its A2A 1.0 name, for example "SendMessage"; "GetAgentCard" and
 	// "ListAgents" for cards and the list of agents; empty when it could not be read.
@@ -178,7 +179,9 @@ type Event struct {
 	// How often that replica had been started.
 	ReplicaEpoch int64 `protobuf:"varint,35,opt,name=replica_epoch,json=replicaEpoch,proto3" json:"replica_epoch,omitempty"`
 	// An id in the agent's answer belongs to another caller.
-	IdConflict    bool `protobuf:"varint,36,opt,name=id_conflict,json=idConflict,proto3" json:"id_conflict,omitempty"`
+	IdConflict bool `protobuf:"varint,36,opt,name=id_conflict,json=idConflict,proto3" json:"id_conflict,omitempty"`
+	// What a SUMMARY counts; absent in every other event.
+	Refusals      *Refusals `protobuf:"bytes,37,opt,name=refusals,proto3" json:"refusals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,6 +468,13 @@ func (x *Event) GetIdConflict() bool {
 	return false
 }
 
+func (x *Event) GetRefusals() *Refusals {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
 // CallError says what went wrong with a call.
 type CallError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -529,6 +539,136 @@ func (x *CallError) GetMessage() string {
 	return ""
 }
 
+// Refusals says what the refusals of a SUMMARY were. Their number is the count of the
+// event; its time and duration span them.
+type Refusals struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sources they came from: IPv4 addresses, and networks of 64 bits of IPv6.
+	Sources int64 `protobuf:"varint,1,opt,name=sources,proto3" json:"sources,omitempty"`
+	// Whether there were more sources than that; the gateway tells 4 096 apart.
+	SourcesCapped bool `protobuf:"varint,2,opt,name=sources_capped,json=sourcesCapped,proto3" json:"sources_capped,omitempty"`
+	// How many of them came from callers whose credentials had been verified.
+	Authenticated int64 `protobuf:"varint,3,opt,name=authenticated,proto3" json:"authenticated,omitempty"`
+	// How many had each reason, in the order of the reasons' names.
+	Reasons       []*RefusalReason `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusals) Reset() {
+	*x = Refusals{}
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusals) ProtoMessage() {}
+
+func (x *Refusals) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusals.ProtoReflect.Descriptor instead.
+func (*Refusals) Descriptor() ([]byte, []int) {
+	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Refusals) GetSources() int64 {
+	if x != nil {
+		return x.Sources
+	}
+	return 0
+}
+
+func (x *Refusals) GetSourcesCapped() bool {
+	if x != nil {
+		return x.SourcesCapped
+	}
+	return false
+}
+
+func (x *Refusals) GetAuthenticated() int64 {
+	if x != nil {
+		return x.Authenticated
+	}
+	return 0
+}
+
+func (x *Refusals) GetReasons() []*RefusalReason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+// RefusalReason is how many of the refusals of a SUMMARY had one reason.
+type RefusalReason struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Reason, as in signalbox.error.v1.Reason without its prefix; OTHER for reasons beyond
+	// those that are told apart.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many had it.
+	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusalReason) Reset() {
+	*x = RefusalReason{}
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusalReason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusalReason) ProtoMessage() {}
+
+func (x *RefusalReason) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusalReason.ProtoReflect.Descriptor instead.
+func (*RefusalReason) Descriptor() ([]byte, []int) {
+	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RefusalReason) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RefusalReason) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // Decision is the input and the result of one authorization.
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -552,7 +692,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_signalbox_audit_v1_event_proto_msgTypes[2]
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +704,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_audit_v1_event_proto_msgTypes[2]
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +717,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{2}
+	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Decision) GetPermitted() bool {
@@ -633,7 +773,7 @@ var File_signalbox_audit_v1_event_proto protoreflect.FileDescriptor
 
 const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\v\n" +
+	"\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\f\n" +
 	"\x05Event\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04name\x12#\n" +
 	"\bsequence\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\bsequence\x12.\n" +
@@ -681,11 +821,21 @@ const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\areplica\x18\" \x01(\tB\a\xbaH\x04r\x02\x18$R\areplica\x12,\n" +
 	"\rreplica_epoch\x18# \x01(\x03B\a\xbaH\x04\"\x02(\x00R\freplicaEpoch\x12\x1f\n" +
 	"\vid_conflict\x18$ \x01(\bR\n" +
-	"idConflict\"k\n" +
+	"idConflict\x128\n" +
+	"\brefusals\x18% \x01(\v2\x1c.signalbox.audit.v1.RefusalsR\brefusals\"k\n" +
 	"\tCallError\x12\x19\n" +
 	"\x04code\x18\x01 \x01(\x05B\x05\xbaH\x02\x1a\x00R\x04code\x12\x1f\n" +
 	"\x06reason\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12\"\n" +
-	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\amessage\"\xfb\x02\n" +
+	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\amessage\"\xcd\x01\n" +
+	"\bRefusals\x12$\n" +
+	"\asources\x18\x01 \x01(\x03B\n" +
+	"\xbaH\a\"\x05\x18\x80 (\x00R\asources\x12%\n" +
+	"\x0esources_capped\x18\x02 \x01(\bR\rsourcesCapped\x12-\n" +
+	"\rauthenticated\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\rauthenticated\x12E\n" +
+	"\areasons\x18\x04 \x03(\v2!.signalbox.audit.v1.RefusalReasonB\b\xbaH\x05\x92\x01\x02\x10dR\areasons\"O\n" +
+	"\rRefusalReason\x12\x1f\n" +
+	"\x06reason\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12\x1d\n" +
+	"\x05count\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x05count\"\xfb\x02\n" +
 	"\bDecision\x12\x1c\n" +
 	"\tpermitted\x18\x01 \x01(\bR\tpermitted\x12%\n" +
 	"\x05rules\x18\x02 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\xc8\x01R\x05rules\x12#\n" +
@@ -723,30 +873,34 @@ func file_signalbox_audit_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_audit_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_signalbox_audit_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_signalbox_audit_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_signalbox_audit_v1_event_proto_goTypes = []any{
 	(Outcome)(0),                  // 0: signalbox.audit.v1.Outcome
 	(*Event)(nil),                 // 1: signalbox.audit.v1.Event
 	(*CallError)(nil),             // 2: signalbox.audit.v1.CallError
-	(*Decision)(nil),              // 3: signalbox.audit.v1.Decision
-	nil,                           // 4: signalbox.audit.v1.Decision.ContextEntry
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
+	(*Refusals)(nil),              // 3: signalbox.audit.v1.Refusals
+	(*RefusalReason)(nil),         // 4: signalbox.audit.v1.RefusalReason
+	(*Decision)(nil),              // 5: signalbox.audit.v1.Decision
+	nil,                           // 6: signalbox.audit.v1.Decision.ContextEntry
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
 }
 var file_signalbox_audit_v1_event_proto_depIdxs = []int32{
-	5, // 0: signalbox.audit.v1.Event.time:type_name -> google.protobuf.Timestamp
-	5, // 1: signalbox.audit.v1.Event.ingest_time:type_name -> google.protobuf.Timestamp
-	6, // 2: signalbox.audit.v1.Event.duration:type_name -> google.protobuf.Duration
-	6, // 3: signalbox.audit.v1.Event.time_to_first_byte:type_name -> google.protobuf.Duration
-	0, // 4: signalbox.audit.v1.Event.outcome:type_name -> signalbox.audit.v1.Outcome
-	2, // 5: signalbox.audit.v1.Event.error:type_name -> signalbox.audit.v1.CallError
-	3, // 6: signalbox.audit.v1.Event.decision:type_name -> signalbox.audit.v1.Decision
-	4, // 7: signalbox.audit.v1.Decision.context:type_name -> signalbox.audit.v1.Decision.ContextEntry
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	7,  // 0: signalbox.audit.v1.Event.time:type_name -> google.protobuf.Timestamp
+	7,  // 1: signalbox.audit.v1.Event.ingest_time:type_name -> google.protobuf.Timestamp
+	8,  // 2: signalbox.audit.v1.Event.duration:type_name -> google.protobuf.Duration
+	8,  // 3: signalbox.audit.v1.Event.time_to_first_byte:type_name -> google.protobuf.Duration
+	0,  // 4: signalbox.audit.v1.Event.outcome:type_name -> signalbox.audit.v1.Outcome
+	2,  // 5: signalbox.audit.v1.Event.error:type_name -> signalbox.audit.v1.CallError
+	5,  // 6: signalbox.audit.v1.Event.decision:type_name -> signalbox.audit.v1.Decision
+	3,  // 7: signalbox.audit.v1.Event.refusals:type_name -> signalbox.audit.v1.Refusals
+	4,  // 8: signalbox.audit.v1.Refusals.reasons:type_name -> signalbox.audit.v1.RefusalReason
+	6,  // 9: signalbox.audit.v1.Decision.context:type_name -> signalbox.audit.v1.Decision.ContextEntry
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_audit_v1_event_proto_init() }
@@ -760,7 +914,7 @@ func file_signalbox_audit_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_audit_v1_event_proto_rawDesc), len(file_signalbox_audit_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

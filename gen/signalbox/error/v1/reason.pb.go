@@ -24,9 +24,10 @@ const (
 )
 
 // Reason says why a call was refused. It travels as the reason of a
-// google.rpc.ErrorInfo with domain "signalbox.dev", written without the
-// REASON_ prefix (for example "AGENT_NOT_FOUND"), on every refusal of both
-// planes.
+// google.rpc.ErrorInfo, written without the REASON_ prefix (for example
+// "AGENT_NOT_FOUND"), on every refusal of both planes. The domain is
+// "signalbox.dev", but for the errors that A2A itself defines: those have its
+// domain, "a2a-protocol.org".
 type Reason int32
 
 const (
@@ -82,8 +83,6 @@ const (
 	Reason_REASON_UPSTREAM_UNREACHABLE Reason = 40
 	// The agent did not answer in time.
 	Reason_REASON_UPSTREAM_TIMEOUT Reason = 41
-	// The agent's reply is not of the protocol, or is over a bound.
-	Reason_REASON_UPSTREAM_INVALID Reason = 42
 	// The agent ended a stream before it was complete.
 	Reason_REASON_UPSTREAM_INTERRUPTED Reason = 43
 	// Postgres is needed for this call and does not answer.
@@ -96,7 +95,7 @@ const (
 	Reason_REASON_SHUTTING_DOWN Reason = 53
 	// The body is over the bound.
 	Reason_REASON_REQUEST_TOO_LARGE Reason = 60
-	// The content type is not one that this path takes.
+	// The content type is not one that this path of the management plane takes.
 	Reason_REASON_CONTENT_TYPE_UNSUPPORTED Reason = 61
 	// The body came too slowly.
 	Reason_REASON_REQUEST_TIMEOUT Reason = 62
@@ -108,12 +107,26 @@ const (
 	Reason_REASON_CONTEXT_NOT_USABLE Reason = 65
 	// The agent does not speak this version of the protocol.
 	Reason_REASON_VERSION_NOT_SUPPORTED Reason = 66
-	// Push notifications are off for this agent.
-	Reason_REASON_PUSH_NOT_SUPPORTED Reason = 67
 	// The push address is not on the agent's allow-list or may not be dialled.
 	Reason_REASON_PUSH_ADDRESS_FORBIDDEN Reason = 68
 	// The HTTP method is not one that this path takes.
 	Reason_REASON_METHOD_NOT_ALLOWED Reason = 69
+	// The body is no JSON, or says two things at once.
+	Reason_REASON_PARSE_ERROR Reason = 70
+	// The JSON-RPC envelope is not one.
+	Reason_REASON_INVALID_REQUEST Reason = 71
+	// The method is none of A2A.
+	Reason_REASON_METHOD_NOT_FOUND Reason = 72
+	// The params of a call are wrong.
+	Reason_REASON_INVALID_PARAMS Reason = 73
+	// The content type is not one that A2A has here (A2A's own error).
+	Reason_REASON_CONTENT_TYPE_NOT_SUPPORTED Reason = 74
+	// Push notifications are off for this agent (A2A's own error).
+	Reason_REASON_PUSH_NOTIFICATION_NOT_SUPPORTED Reason = 75
+	// The agent's reply is not of the protocol, or is over a bound (A2A's own error).
+	Reason_REASON_INVALID_AGENT_RESPONSE Reason = 76
+	// The caller left before the agent answered. Only in events.
+	Reason_REASON_CALLER_LEFT Reason = 77
 	// A fault of the gateway; its log has the cause.
 	Reason_REASON_INTERNAL Reason = 90
 )
@@ -147,7 +160,6 @@ var (
 		31: "REASON_ADDRESS_FORBIDDEN",
 		40: "REASON_UPSTREAM_UNREACHABLE",
 		41: "REASON_UPSTREAM_TIMEOUT",
-		42: "REASON_UPSTREAM_INVALID",
 		43: "REASON_UPSTREAM_INTERRUPTED",
 		50: "REASON_DATABASE_UNAVAILABLE",
 		51: "REASON_RECORD_UNAVAILABLE",
@@ -160,55 +172,68 @@ var (
 		64: "REASON_TASK_NOT_FOUND",
 		65: "REASON_CONTEXT_NOT_USABLE",
 		66: "REASON_VERSION_NOT_SUPPORTED",
-		67: "REASON_PUSH_NOT_SUPPORTED",
 		68: "REASON_PUSH_ADDRESS_FORBIDDEN",
 		69: "REASON_METHOD_NOT_ALLOWED",
+		70: "REASON_PARSE_ERROR",
+		71: "REASON_INVALID_REQUEST",
+		72: "REASON_METHOD_NOT_FOUND",
+		73: "REASON_INVALID_PARAMS",
+		74: "REASON_CONTENT_TYPE_NOT_SUPPORTED",
+		75: "REASON_PUSH_NOTIFICATION_NOT_SUPPORTED",
+		76: "REASON_INVALID_AGENT_RESPONSE",
+		77: "REASON_CALLER_LEFT",
 		90: "REASON_INTERNAL",
 	}
 	Reason_value = map[string]int32{
-		"REASON_UNSPECIFIED":              0,
-		"REASON_INVALID_ARGUMENT":         1,
-		"REASON_INVALID_FILTER":           2,
-		"REASON_INVALID_ORDER":            3,
-		"REASON_INVALID_PAGE_TOKEN":       4,
-		"REASON_INVALID_UPDATE_MASK":      5,
-		"REASON_MALFORMED_REQUEST":        6,
-		"REASON_CREDENTIALS_MISSING":      10,
-		"REASON_CREDENTIALS_INVALID":      11,
-		"REASON_KEY_EXPIRED":              12,
-		"REASON_KEY_DISABLED":             13,
-		"REASON_PERMISSION_DENIED":        14,
-		"REASON_AGENT_NOT_FOUND":          20,
-		"REASON_AGENT_EXISTS":             21,
-		"REASON_TEAM_NOT_FOUND":           22,
-		"REASON_TEAM_EXISTS":              23,
-		"REASON_TEAM_NOT_EMPTY":           24,
-		"REASON_KEY_NOT_FOUND":            25,
-		"REASON_KEY_EXISTS":               26,
-		"REASON_EVENT_NOT_FOUND":          27,
-		"REASON_ETAG_MISMATCH":            28,
-		"REASON_CARD_INVALID":             29,
-		"REASON_CARD_UNAVAILABLE":         30,
-		"REASON_ADDRESS_FORBIDDEN":        31,
-		"REASON_UPSTREAM_UNREACHABLE":     40,
-		"REASON_UPSTREAM_TIMEOUT":         41,
-		"REASON_UPSTREAM_INVALID":         42,
-		"REASON_UPSTREAM_INTERRUPTED":     43,
-		"REASON_DATABASE_UNAVAILABLE":     50,
-		"REASON_RECORD_UNAVAILABLE":       51,
-		"REASON_CONFIGURATION_STALE":      52,
-		"REASON_SHUTTING_DOWN":            53,
-		"REASON_REQUEST_TOO_LARGE":        60,
-		"REASON_CONTENT_TYPE_UNSUPPORTED": 61,
-		"REASON_REQUEST_TIMEOUT":          62,
-		"REASON_NOT_FOUND":                63,
-		"REASON_TASK_NOT_FOUND":           64,
-		"REASON_CONTEXT_NOT_USABLE":       65,
-		"REASON_VERSION_NOT_SUPPORTED":    66,
-		"REASON_PUSH_NOT_SUPPORTED":       67,
-		"REASON_PUSH_ADDRESS_FORBIDDEN":   68,
-		"REASON_METHOD_NOT_ALLOWED":       69,
-		"REASON_INTERNAL":                 90,
+		"REASON_UNSPECIFIED":                     0,
+		"REASON_INVALID_ARGUMENT":                1,
+		"REASON_INVALID_FILTER":                  2,
+		"REASON_INVALID_ORDER":                   3,
+		"REASON_INVALID_PAGE_TOKEN":              4,
+		"REASON_INVALID_UPDATE_MASK":             5,
+		"REASON_MALFORMED_REQUEST":               6,
+		"REASON_CREDENTIALS_MISSING":             10,
+		"REASON_CREDENTIALS_INVALID":             11,
+		"REASON_KEY_EXPIRED":                     12,
+		"REASON_KEY_DISABLED":                    13,
+		"REASON_PERMISSION_DENIED":               14,
+		"REASON_AGENT_NOT_FOUND":                 20,
+		"REASON_AGENT_EXISTS":                    21,
+		"REASON_TEAM_NOT_FOUND":                  22,
+		"REASON_TEAM_EXISTS":                     23,
+		"REASON_TEAM_NOT_EMPTY":                  24,
+		"REASON_KEY_NOT_FOUND":                   25,
+		"REASON_KEY_EXISTS":                      26,
+		"REASON_EVENT_NOT_FOUND":                 27,
+		"REASON_ETAG_MISMATCH":                   28,
+		"REASON_CARD_INVALID":                    29,
+		"REASON_CARD_UNAVAILABLE":                30,
+		"REASON_ADDRESS_FORBIDDEN":               31,
+		"REASON_UPSTREAM_UNREACHABLE":            40,
+		"REASON_UPSTREAM_TIMEOUT":                41,
+		"REASON_UPSTREAM_INTERRUPTED":            43,
+		"REASON_DATABASE_UNAVAILABLE":            50,
+		"REASON_RECORD_UNAVAILABLE":              51,
+		"REASON_CONFIGURATION_STALE":             52,
+		"REASON_SHUTTING_DOWN":                   53,
+		"REASON_REQUEST_TOO_LARGE":               60,
+		"REASON_CONTENT_TYPE_UNSUPPORTED":        61,
+		"REASON_REQUEST_TIMEOUT":                 62,
+		"REASON_NOT_FOUND":                       63,
+		"REASON_TASK_NOT_FOUND":                  64,
+		"REASON_CONTEXT_NOT_USABLE":              65,
+		"REASON_VERSION_NOT_SUPPORTED":           66,
+		"REASON_PUSH_ADDRESS_FORBIDDEN":          68,
+		"REASON_METHOD_NOT_ALLOWED":              69,
+		"REASON_PARSE_ERROR":                     70,
+		"REASON_INVALID_REQUEST":                 71,
+		"REASON_METHOD_NOT_FOUND":                72,
+		"REASON_INVALID_PARAMS":                  73,
+		"REASON_CONTENT_TYPE_NOT_SUPPORTED":      74,
+		"REASON_PUSH_NOTIFICATION_NOT_SUPPORTED": 75,
+		"REASON_INVALID_AGENT_RESPONSE":          76,
+		"REASON_CALLER_LEFT":                     77,
+		"REASON_INTERNAL":                        90,
 	}
 )
 
@@ -243,7 +268,7 @@ var File_signalbox_error_v1_reason_proto protoreflect.FileDescriptor
 
 const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xd9\t\n" +
+	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\x97\v\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n" +
@@ -271,8 +296,7 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x17REASON_CARD_UNAVAILABLE\x10\x1e\x12\x1c\n" +
 	"\x18REASON_ADDRESS_FORBIDDEN\x10\x1f\x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_UNREACHABLE\x10(\x12\x1b\n" +
-	"\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1b\n" +
-	"\x17REASON_UPSTREAM_INVALID\x10*\x12\x1f\n" +
+	"\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1f\n" +
 	"\x1bREASON_DATABASE_UNAVAILABLE\x102\x12\x1d\n" +
 	"\x19REASON_RECORD_UNAVAILABLE\x103\x12\x1e\n" +
@@ -284,10 +308,17 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x10REASON_NOT_FOUND\x10?\x12\x19\n" +
 	"\x15REASON_TASK_NOT_FOUND\x10@\x12\x1d\n" +
 	"\x19REASON_CONTEXT_NOT_USABLE\x10A\x12 \n" +
-	"\x1cREASON_VERSION_NOT_SUPPORTED\x10B\x12\x1d\n" +
-	"\x19REASON_PUSH_NOT_SUPPORTED\x10C\x12!\n" +
+	"\x1cREASON_VERSION_NOT_SUPPORTED\x10B\x12!\n" +
 	"\x1dREASON_PUSH_ADDRESS_FORBIDDEN\x10D\x12\x1d\n" +
-	"\x19REASON_METHOD_NOT_ALLOWED\x10E\x12\x13\n" +
+	"\x19REASON_METHOD_NOT_ALLOWED\x10E\x12\x16\n" +
+	"\x12REASON_PARSE_ERROR\x10F\x12\x1a\n" +
+	"\x16REASON_INVALID_REQUEST\x10G\x12\x1b\n" +
+	"\x17REASON_METHOD_NOT_FOUND\x10H\x12\x19\n" +
+	"\x15REASON_INVALID_PARAMS\x10I\x12%\n" +
+	"!REASON_CONTENT_TYPE_NOT_SUPPORTED\x10J\x12*\n" +
+	"&REASON_PUSH_NOTIFICATION_NOT_SUPPORTED\x10K\x12!\n" +
+	"\x1dREASON_INVALID_AGENT_RESPONSE\x10L\x12\x16\n" +
+	"\x12REASON_CALLER_LEFT\x10M\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10ZB\xd4\x01\n" +
 	"\x16com.signalbox.error.v1B\vReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3"
 

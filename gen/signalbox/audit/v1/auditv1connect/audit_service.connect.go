@@ -48,7 +48,8 @@ type AuditServiceClient interface {
 	// GetEvent returns one event. NOT_FOUND also when the caller may not see it.
 	GetEvent(context.Context, *v1.GetEventRequest) (*v1.Event, error)
 	// TailEvents sends events as they reach the database, the oldest first, until the
-	// caller leaves or the gateway drains. Continue with after_sequence.
+	// caller leaves or the gateway drains. Continue with after_sequence. A response
+	// without an event comes after every 15 seconds of silence.
 	TailEvents(context.Context, *v1.TailEventsRequest) (*connect.ServerStreamForClient[v1.TailEventsResponse], error)
 }
 
@@ -123,7 +124,8 @@ type AuditServiceHandler interface {
 	// GetEvent returns one event. NOT_FOUND also when the caller may not see it.
 	GetEvent(context.Context, *v1.GetEventRequest) (*v1.Event, error)
 	// TailEvents sends events as they reach the database, the oldest first, until the
-	// caller leaves or the gateway drains. Continue with after_sequence.
+	// caller leaves or the gateway drains. Continue with after_sequence. A response
+	// without an event comes after every 15 seconds of silence.
 	TailEvents(context.Context, *v1.TailEventsRequest, *connect.ServerStream[v1.TailEventsResponse]) error
 }
 

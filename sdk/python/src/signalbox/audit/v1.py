@@ -12,6 +12,8 @@ from .._gen.signalbox.audit.v1.event_pb import (
     Decision,
     Event,
     Outcome,
+    RefusalReason,
+    Refusals,
 )
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "ListEventsRequest",
     "ListEventsResponse",
     "Outcome",
+    "RefusalReason",
+    "Refusals",
     "TailEventsRequest",
     "TailEventsResponse",
 ]

@@ -23,7 +23,8 @@ export const file_signalbox_audit_v1_audit_service: GenFile = /*@__PURE__*/
 export type ListEventsRequest = Message<"signalbox.audit.v1.ListEventsRequest"> & {
   /**
    * Conditions "field op value" joined by AND; op is one of = != < <= > >= :
-   * Fields: agent, team, caller, method, outcome, time.
+   * Fields: agent, team, caller, method, outcome, time. An outcome may be given as
+   * REFUSED or as OUTCOME_REFUSED.
    *
    * @generated from field: string filter = 1;
    */
@@ -129,13 +130,15 @@ export const TailEventsRequestSchema: GenMessage<TailEventsRequest> = /*@__PURE_
   messageDesc(file_signalbox_audit_v1_audit_service, 3);
 
 /**
- * TailEventsResponse is the next event of a tail.
+ * TailEventsResponse is the next event of a tail, or, without one, a sign of life:
+ * the gateway sends that when a tail was silent for 15 seconds, so that nothing between
+ * it and the caller takes the tail for dead. Callers pass over it.
  *
  * @generated from message signalbox.audit.v1.TailEventsResponse
  */
 export type TailEventsResponse = Message<"signalbox.audit.v1.TailEventsResponse"> & {
   /**
-   * The event.
+   * The event; absent in a sign of life.
    *
    * @generated from field: signalbox.audit.v1.Event event = 1;
    */
@@ -178,7 +181,8 @@ export const AuditService: GenService<{
   },
   /**
    * TailEvents sends events as they reach the database, the oldest first, until the
-   * caller leaves or the gateway drains. Continue with after_sequence.
+   * caller leaves or the gateway drains. Continue with after_sequence. A response
+   * without an event comes after every 15 seconds of silence.
    *
    * @generated from rpc signalbox.audit.v1.AuditService.TailEvents
    */

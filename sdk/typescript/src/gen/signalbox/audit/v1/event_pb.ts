@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file signalbox/audit/v1/event.proto.
  */
 export const file_signalbox_audit_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zaWduYWxib3gvYXVkaXQvdjEvZXZlbnQucHJvdG8SEnNpZ25hbGJveC5hdWRpdC52MSKCCQoFRXZlbnQSFQoEbmFtZRgBIAEoCUIHukgEcgIYZBIZCghzZXF1ZW5jZRgCIAEoA0IHukgEIgIoABIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtpbmdlc3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSdGltZV90b19maXJzdF9ieXRlGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKB291dGNvbWUYByABKA4yGy5zaWduYWxib3guYXVkaXQudjEuT3V0Y29tZUIIukgFggECEAESLAoFZXJyb3IYCCABKAsyHS5zaWduYWxib3guYXVkaXQudjEuQ2FsbEVycm9yEhYKBWNvdW50GAkgASgDQge6SAQiAigAEhMKC2NhbGxlcl9sZWZ0GAogASgIEhgKBmNhbGxlchgLIAEoCUIIukgFcgMYyAESGwoKY2FsbGVyX3VpZBgMIAEoCUIHukgEcgIYJBIVCgR0ZWFtGA0gASgJQge6SARyAhhkEh8KDnNvdXJjZV9hZGRyZXNzGA4gASgJQge6SARyAhhkEhwKCnVzZXJfYWdlbnQYDyABKAlCCLpIBXIDGPQDEhcKBWFnZW50GBAgASgJQgi6SAVyAxjIARIaCglhZ2VudF91aWQYESABKAlCB7pIBHICGCQSGgoIZW5kcG9pbnQYEiABKAlCCLpIBXIDGNAPEhcKBm1ldGhvZBgTIAEoCUIHukgEcgIYZBIYCgdkaWFsZWN0GBQgASgJQge6SARyAhgoEhwKCnJlcXVlc3RfaWQYFSABKAlCCLpIBXIDGMgBEhwKCm1lc3NhZ2VfaWQYFiABKAlCCLpIBXIDGMgBEhkKB3Rhc2tfaWQYFyABKAlCCLpIBXIDGMgBEhwKCmNvbnRleHRfaWQYGCABKAlCCLpIBXIDGMgBEhsKCnRhc2tfc3RhdGUYGSABKAlCB7pIBHICGCgSGQoIdHJhY2VfaWQYGiABKAlCB7pIBHICGCASGAoHc3Bhbl9pZBgbIAEoCUIHukgEcgIYEBIfCg5wYXJlbnRfc3Bhbl9pZBgcIAEoCUIHukgEcgIYEBIuCghkZWNpc2lvbhgdIAEoCzIcLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbhIeCg1yZXF1ZXN0X2J5dGVzGB4gASgDQge6SAQiAigAEh8KDnJlc3BvbnNlX2J5dGVzGB8gASgDQge6SAQiAigAEh4KDXN0cmVhbV9ldmVudHMYICABKANCB7pIBCICKAASHAoLaHR0cF9zdGF0dXMYISABKAVCB7pIBBoCKAASGAoHcmVwbGljYRgiIAEoCUIHukgEcgIYJBIeCg1yZXBsaWNhX2Vwb2NoGCMgASgDQge6SAQiAigAEhMKC2lkX2NvbmZsaWN0GCQgASgIIlQKCUNhbGxFcnJvchITCgRjb2RlGAEgASgFQgW6SAIaABIXCgZyZWFzb24YAiABKAlCB7pIBHICGGQSGQoHbWVzc2FnZRgDIAEoCUIIukgFcgMYoB8irQIKCERlY2lzaW9uEhEKCXBlcm1pdHRlZBgBIAEoCBIeCgVydWxlcxgCIAMoCUIPukgMkgEJEGQiBXIDGMgBEhkKCHJldmlzaW9uGAMgASgDQge6SAQiAigAEhsKCXByaW5jaXBhbBgEIAEoCUIIukgFcgMYyAESFwoGYWN0aW9uGAUgASgJQge6SARyAhhkEhoKCHJlc291cmNlGAYgASgJQgi6SAVyAxjIARJRCgdjb250ZXh0GAcgAygLMikuc2lnbmFsYm94LmF1ZGl0LnYxLkRlY2lzaW9uLkNvbnRleHRFbnRyeUIVukgSmgEPEGQiBHICGGQqBXIDGNAPGi4KDENvbnRleHRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKtkBCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX1NVQ0NFRURFRBABEhIKDk9VVENPTUVfRkFJTEVEEAISEwoPT1VUQ09NRV9SRUZVU0VEEAMSFwoTT1VUQ09NRV9VTkFWQUlMQUJMRRAEEhUKEU9VVENPTUVfVElNRURfT1VUEAUSFwoTT1VUQ09NRV9DQUxMRVJfTEVGVBAGEhcKE09VVENPTUVfSU5URVJSVVBURUQQBxITCg9PVVRDT01FX1NVTU1BUlkQCELRAQoWY29tLnNpZ25hbGJveC5hdWRpdC52MUIKRXZlbnRQcm90b1ABWkFnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvYXVkaXQvdjE7YXVkaXR2MaICA1NBWKoCElNpZ25hbGJveC5BdWRpdC5WMcoCElNpZ25hbGJveFxBdWRpdFxWMeICHlNpZ25hbGJveFxBdWRpdFxWMVxHUEJNZXRhZGF0YeoCFFNpZ25hbGJveDo6QXVkaXQ6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Ch5zaWduYWxib3gvYXVkaXQvdjEvZXZlbnQucHJvdG8SEnNpZ25hbGJveC5hdWRpdC52MSKyCQoFRXZlbnQSFQoEbmFtZRgBIAEoCUIHukgEcgIYZBIZCghzZXF1ZW5jZRgCIAEoA0IHukgEIgIoABIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtpbmdlc3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSdGltZV90b19maXJzdF9ieXRlGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKB291dGNvbWUYByABKA4yGy5zaWduYWxib3guYXVkaXQudjEuT3V0Y29tZUIIukgFggECEAESLAoFZXJyb3IYCCABKAsyHS5zaWduYWxib3guYXVkaXQudjEuQ2FsbEVycm9yEhYKBWNvdW50GAkgASgDQge6SAQiAigAEhMKC2NhbGxlcl9sZWZ0GAogASgIEhgKBmNhbGxlchgLIAEoCUIIukgFcgMYyAESGwoKY2FsbGVyX3VpZBgMIAEoCUIHukgEcgIYJBIVCgR0ZWFtGA0gASgJQge6SARyAhhkEh8KDnNvdXJjZV9hZGRyZXNzGA4gASgJQge6SARyAhhkEhwKCnVzZXJfYWdlbnQYDyABKAlCCLpIBXIDGPQDEhcKBWFnZW50GBAgASgJQgi6SAVyAxjIARIaCglhZ2VudF91aWQYESABKAlCB7pIBHICGCQSGgoIZW5kcG9pbnQYEiABKAlCCLpIBXIDGNAPEhcKBm1ldGhvZBgTIAEoCUIHukgEcgIYZBIYCgdkaWFsZWN0GBQgASgJQge6SARyAhgoEhwKCnJlcXVlc3RfaWQYFSABKAlCCLpIBXIDGMgBEhwKCm1lc3NhZ2VfaWQYFiABKAlCCLpIBXIDGMgBEhkKB3Rhc2tfaWQYFyABKAlCCLpIBXIDGMgBEhwKCmNvbnRleHRfaWQYGCABKAlCCLpIBXIDGMgBEhsKCnRhc2tfc3RhdGUYGSABKAlCB7pIBHICGCgSGQoIdHJhY2VfaWQYGiABKAlCB7pIBHICGCASGAoHc3Bhbl9pZBgbIAEoCUIHukgEcgIYEBIfCg5wYXJlbnRfc3Bhbl9pZBgcIAEoCUIHukgEcgIYEBIuCghkZWNpc2lvbhgdIAEoCzIcLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbhIeCg1yZXF1ZXN0X2J5dGVzGB4gASgDQge6SAQiAigAEh8KDnJlc3BvbnNlX2J5dGVzGB8gASgDQge6SAQiAigAEh4KDXN0cmVhbV9ldmVudHMYICABKANCB7pIBCICKAASHAoLaHR0cF9zdGF0dXMYISABKAVCB7pIBBoCKAASGAoHcmVwbGljYRgiIAEoCUIHukgEcgIYJBIeCg1yZXBsaWNhX2Vwb2NoGCMgASgDQge6SAQiAigAEhMKC2lkX2NvbmZsaWN0GCQgASgIEi4KCHJlZnVzYWxzGCUgASgLMhwuc2lnbmFsYm94LmF1ZGl0LnYxLlJlZnVzYWxzIlQKCUNhbGxFcnJvchITCgRjb2RlGAEgASgFQgW6SAIaABIXCgZyZWFzb24YAiABKAlCB7pIBHICGGQSGQoHbWVzc2FnZRgDIAEoCUIIukgFcgMYoB8inQEKCFJlZnVzYWxzEhsKB3NvdXJjZXMYASABKANCCrpIByIFGIAgKAASFgoOc291cmNlc19jYXBwZWQYAiABKAgSHgoNYXV0aGVudGljYXRlZBgDIAEoA0IHukgEIgIoABI8CgdyZWFzb25zGAQgAygLMiEuc2lnbmFsYm94LmF1ZGl0LnYxLlJlZnVzYWxSZWFzb25CCLpIBZIBAhBkIkAKDVJlZnVzYWxSZWFzb24SFwoGcmVhc29uGAEgASgJQge6SARyAhhkEhYKBWNvdW50GAIgASgDQge6SAQiAigAIq0CCghEZWNpc2lvbhIRCglwZXJtaXR0ZWQYASABKAgSHgoFcnVsZXMYAiADKAlCD7pIDJIBCRBkIgVyAxjIARIZCghyZXZpc2lvbhgDIAEoA0IHukgEIgIoABIbCglwcmluY2lwYWwYBCABKAlCCLpIBXIDGMgBEhcKBmFjdGlvbhgFIAEoCUIHukgEcgIYZBIaCghyZXNvdXJjZRgGIAEoCUIIukgFcgMYyAESUQoHY29udGV4dBgHIAMoCzIpLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbi5Db250ZXh0RW50cnlCFbpIEpoBDxBkIgRyAhhkKgVyAxjQDxouCgxDb250ZXh0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASrZAQoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASFQoRT1VUQ09NRV9TVUNDRUVERUQQARISCg5PVVRDT01FX0ZBSUxFRBACEhMKD09VVENPTUVfUkVGVVNFRBADEhcKE09VVENPTUVfVU5BVkFJTEFCTEUQBBIVChFPVVRDT01FX1RJTUVEX09VVBAFEhcKE09VVENPTUVfQ0FMTEVSX0xFRlQQBhIXChNPVVRDT01FX0lOVEVSUlVQVEVEEAcSEwoPT1VUQ09NRV9TVU1NQVJZEAhC0QEKFmNvbS5zaWduYWxib3guYXVkaXQudjFCCkV2ZW50UHJvdG9QAVpBZ2l0aHViLmNvbS9zaWduYWxib3gtZGV2L3NpZ25hbGJveC9nZW4vc2lnbmFsYm94L2F1ZGl0L3YxO2F1ZGl0djGiAgNTQViqAhJTaWduYWxib3guQXVkaXQuVjHKAhJTaWduYWxib3hcQXVkaXRcVjHiAh5TaWduYWxib3hcQXVkaXRcVjFcR1BCTWV0YWRhdGHqAhRTaWduYWxib3g6OkF1ZGl0OjpWMWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Event is the record of one governed call, made of what was known when it was
@@ -143,7 +143,8 @@ export type Event = Message<"signalbox.audit.v1.Event"> & {
   agentUid: string;
 
   /**
-   * Base URL of the instance that was called; empty when none was.
+   * Base URL of the instance that was called; empty when none was, and for readers who
+   * do not own the agent.
    *
    * @generated from field: string endpoint = 18;
    */
@@ -275,6 +276,13 @@ export type Event = Message<"signalbox.audit.v1.Event"> & {
    * @generated from field: bool id_conflict = 36;
    */
   idConflict: boolean;
+
+  /**
+   * What a SUMMARY counts; absent in every other event.
+   *
+   * @generated from field: signalbox.audit.v1.Refusals refusals = 37;
+   */
+  refusals?: Refusals | undefined;
 };
 
 /**
@@ -318,6 +326,78 @@ export type CallError = Message<"signalbox.audit.v1.CallError"> & {
  */
 export const CallErrorSchema: GenMessage<CallError> = /*@__PURE__*/
   messageDesc(file_signalbox_audit_v1_event, 1);
+
+/**
+ * Refusals says what the refusals of a SUMMARY were. Their number is the count of the
+ * event; its time and duration span them.
+ *
+ * @generated from message signalbox.audit.v1.Refusals
+ */
+export type Refusals = Message<"signalbox.audit.v1.Refusals"> & {
+  /**
+   * How many sources they came from: IPv4 addresses, and networks of 64 bits of IPv6.
+   *
+   * @generated from field: int64 sources = 1;
+   */
+  sources: bigint;
+
+  /**
+   * Whether there were more sources than that; the gateway tells 4 096 apart.
+   *
+   * @generated from field: bool sources_capped = 2;
+   */
+  sourcesCapped: boolean;
+
+  /**
+   * How many of them came from callers whose credentials had been verified.
+   *
+   * @generated from field: int64 authenticated = 3;
+   */
+  authenticated: bigint;
+
+  /**
+   * How many had each reason, in the order of the reasons' names.
+   *
+   * @generated from field: repeated signalbox.audit.v1.RefusalReason reasons = 4;
+   */
+  reasons: RefusalReason[];
+};
+
+/**
+ * Describes the message signalbox.audit.v1.Refusals.
+ * Use `create(RefusalsSchema)` to create a new message.
+ */
+export const RefusalsSchema: GenMessage<Refusals> = /*@__PURE__*/
+  messageDesc(file_signalbox_audit_v1_event, 2);
+
+/**
+ * RefusalReason is how many of the refusals of a SUMMARY had one reason.
+ *
+ * @generated from message signalbox.audit.v1.RefusalReason
+ */
+export type RefusalReason = Message<"signalbox.audit.v1.RefusalReason"> & {
+  /**
+   * Reason, as in signalbox.error.v1.Reason without its prefix; OTHER for reasons beyond
+   * those that are told apart.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * How many had it.
+   *
+   * @generated from field: int64 count = 2;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message signalbox.audit.v1.RefusalReason.
+ * Use `create(RefusalReasonSchema)` to create a new message.
+ */
+export const RefusalReasonSchema: GenMessage<RefusalReason> = /*@__PURE__*/
+  messageDesc(file_signalbox_audit_v1_event, 3);
 
 /**
  * Decision is the input and the result of one authorization.
@@ -380,7 +460,7 @@ export type Decision = Message<"signalbox.audit.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_signalbox_audit_v1_event, 2);
+  messageDesc(file_signalbox_audit_v1_event, 4);
 
 /**
  * Outcome says how a call ended.

@@ -51,7 +51,8 @@ class AuditService(Protocol):
     def tail_events(self, request: TailEventsRequest, ctx: RequestContext[TailEventsRequest, TailEventsResponse], /) -> AsyncIterator[TailEventsResponse]:
         """
         TailEvents sends events as they reach the database, the oldest first, until the
-        caller leaves or the gateway drains. Continue with after_sequence.
+        caller leaves or the gateway drains. Continue with after_sequence. A response
+        without an event comes after every 15 seconds of silence.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -183,7 +184,8 @@ class AuditServiceClient(ConnectClient):
     ) -> AsyncIterator[TailEventsResponse]:
         """
         TailEvents sends events as they reach the database, the oldest first, until the
-        caller leaves or the gateway drains. Continue with after_sequence.
+        caller leaves or the gateway drains. Continue with after_sequence. A response
+        without an event comes after every 15 seconds of silence.
         """
         return self.execute_server_stream(
             request=request,
@@ -219,7 +221,8 @@ class AuditServiceSync(Protocol):
     def tail_events(self, request: TailEventsRequest, ctx: RequestContext[TailEventsRequest, TailEventsResponse], /) -> Iterator[TailEventsResponse]:
         """
         TailEvents sends events as they reach the database, the oldest first, until the
-        caller leaves or the gateway drains. Continue with after_sequence.
+        caller leaves or the gateway drains. Continue with after_sequence. A response
+        without an event comes after every 15 seconds of silence.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -349,7 +352,8 @@ class AuditServiceClientSync(ConnectClientSync):
     ) -> Iterator[TailEventsResponse]:
         """
         TailEvents sends events as they reach the database, the oldest first, until the
-        caller leaves or the gateway drains. Continue with after_sequence.
+        caller leaves or the gateway drains. Continue with after_sequence. A response
+        without an event comes after every 15 seconds of silence.
         """
         return self.execute_server_stream(
             request=request,

@@ -36,7 +36,8 @@ class ListEventsRequest(Message[_ListEventsRequestFields]):
     Attributes:
         filter:
             Conditions "field op value" joined by AND; op is one of = != < <= > >= :
-            Fields: agent, team, caller, method, outcome, time.
+            Fields: agent, team, caller, method, outcome, time. An outcome may be given as
+            REFUSED or as OUTCOME_REFUSED.
 
             ```proto
             string filter = 1;
@@ -188,7 +189,9 @@ _TailEventsResponseFields: TypeAlias = Literal["event"]
 
 class TailEventsResponse(Message[_TailEventsResponseFields]):
     """
-    TailEventsResponse is the next event of a tail.
+    TailEventsResponse is the next event of a tail, or, without one, a sign of life:
+    the gateway sends that when a tail was silent for 15 seconds, so that nothing between
+    it and the caller takes the tail for dead. Callers pass over it.
 
     ```proto
     message signalbox.audit.v1.TailEventsResponse
@@ -196,7 +199,7 @@ class TailEventsResponse(Message[_TailEventsResponseFields]):
 
     Attributes:
         event:
-            The event.
+            The event; absent in a sign of life.
 
             ```proto
             optional signalbox.audit.v1.Event event = 1;

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
 
-_EventFields: TypeAlias = Literal["name", "sequence", "time", "ingest_time", "duration", "time_to_first_byte", "outcome", "error", "count", "caller_left", "caller", "caller_uid", "team", "source_address", "user_agent", "agent", "agent_uid", "endpoint", "method", "dialect", "request_id", "message_id", "task_id", "context_id", "task_state", "trace_id", "span_id", "parent_span_id", "decision", "request_bytes", "response_bytes", "stream_events", "http_status", "replica", "replica_epoch", "id_conflict"]
+_EventFields: TypeAlias = Literal["name", "sequence", "time", "ingest_time", "duration", "time_to_first_byte", "outcome", "error", "count", "caller_left", "caller", "caller_uid", "team", "source_address", "user_agent", "agent", "agent_uid", "endpoint", "method", "dialect", "request_id", "message_id", "task_id", "context_id", "task_state", "trace_id", "span_id", "parent_span_id", "decision", "request_bytes", "response_bytes", "stream_events", "http_status", "replica", "replica_epoch", "id_conflict", "refusals"]
 
 class Event(Message[_EventFields]):
     """
@@ -139,7 +139,8 @@ class Event(Message[_EventFields]):
             string agent_uid = 17;
             ```
         endpoint:
-            Base URL of the instance that was called; empty when none was.
+            Base URL of the instance that was called; empty when none was, and for readers who
+            do not own the agent.
 
             ```proto
             string endpoint = 18;
@@ -253,9 +254,15 @@ class Event(Message[_EventFields]):
             ```proto
             bool id_conflict = 36;
             ```
+        refusals:
+            What a SUMMARY counts; absent in every other event.
+
+            ```proto
+            optional signalbox.audit.v1.Refusals refusals = 37;
+            ```
     """
 
-    __slots__ = ("name", "sequence", "time", "ingest_time", "duration", "time_to_first_byte", "outcome", "error", "count", "caller_left", "caller", "caller_uid", "team", "source_address", "user_agent", "agent", "agent_uid", "endpoint", "method", "dialect", "request_id", "message_id", "task_id", "context_id", "task_state", "trace_id", "span_id", "parent_span_id", "decision", "request_bytes", "response_bytes", "stream_events", "http_status", "replica", "replica_epoch", "id_conflict")
+    __slots__ = ("name", "sequence", "time", "ingest_time", "duration", "time_to_first_byte", "outcome", "error", "count", "caller_left", "caller", "caller_uid", "team", "source_address", "user_agent", "agent", "agent_uid", "endpoint", "method", "dialect", "request_id", "message_id", "task_id", "context_id", "task_state", "trace_id", "span_id", "parent_span_id", "decision", "request_bytes", "response_bytes", "stream_events", "http_status", "replica", "replica_epoch", "id_conflict", "refusals")
 
     if TYPE_CHECKING:
 
@@ -298,6 +305,7 @@ class Event(Message[_EventFields]):
             replica: str = "",
             replica_epoch: int = 0,
             id_conflict: bool = False,
+            refusals: Refusals | None = None,
         ) -> None:
             pass
 
@@ -337,6 +345,7 @@ class Event(Message[_EventFields]):
         replica: str
         replica_epoch: int
         id_conflict: bool
+        refusals: Refusals | None
 
 _CallErrorFields: TypeAlias = Literal["code", "reason", "message"]
 
@@ -385,6 +394,104 @@ class CallError(Message[_CallErrorFields]):
         code: int
         reason: str
         message: str
+
+_RefusalsFields: TypeAlias = Literal["sources", "sources_capped", "authenticated", "reasons"]
+
+class Refusals(Message[_RefusalsFields]):
+    """
+    Refusals says what the refusals of a SUMMARY were. Their number is the count of the
+    event; its time and duration span them.
+
+    ```proto
+    message signalbox.audit.v1.Refusals
+    ```
+
+    Attributes:
+        sources:
+            How many sources they came from: IPv4 addresses, and networks of 64 bits of IPv6.
+
+            ```proto
+            int64 sources = 1;
+            ```
+        sources_capped:
+            Whether there were more sources than that; the gateway tells 4 096 apart.
+
+            ```proto
+            bool sources_capped = 2;
+            ```
+        authenticated:
+            How many of them came from callers whose credentials had been verified.
+
+            ```proto
+            int64 authenticated = 3;
+            ```
+        reasons:
+            How many had each reason, in the order of the reasons' names.
+
+            ```proto
+            repeated signalbox.audit.v1.RefusalReason reasons = 4;
+            ```
+    """
+
+    __slots__ = ("sources", "sources_capped", "authenticated", "reasons")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            sources: int = 0,
+            sources_capped: bool = False,
+            authenticated: int = 0,
+            reasons: list[RefusalReason] | None = None,
+        ) -> None:
+            pass
+
+        sources: int
+        sources_capped: bool
+        authenticated: int
+        reasons: list[RefusalReason]
+
+_RefusalReasonFields: TypeAlias = Literal["reason", "count"]
+
+class RefusalReason(Message[_RefusalReasonFields]):
+    """
+    RefusalReason is how many of the refusals of a SUMMARY had one reason.
+
+    ```proto
+    message signalbox.audit.v1.RefusalReason
+    ```
+
+    Attributes:
+        reason:
+            Reason, as in signalbox.error.v1.Reason without its prefix; OTHER for reasons beyond
+            those that are told apart.
+
+            ```proto
+            string reason = 1;
+            ```
+        count:
+            How many had it.
+
+            ```proto
+            int64 count = 2;
+            ```
+    """
+
+    __slots__ = ("reason", "count")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            reason: str = "",
+            count: int = 0,
+        ) -> None:
+            pass
+
+        reason: str
+        count: int
 
 _DecisionFields: TypeAlias = Literal["permitted", "rules", "revision", "principal", "action", "resource", "context"]
 
@@ -543,7 +650,7 @@ class Outcome(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xf8\x0b\n\x05Event\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18d\x12#\n\x08sequence\x18\x02 \x01(\x03R\x08sequenceB\x07\xbaH\x04"\x02(\x00\x12.\n\x04time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12;\n\x0bingest_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ningestTime\x125\n\x08duration\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08duration\x12F\n\x12time_to_first_byte\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x0ftimeToFirstByte\x12?\n\x07outcome\x18\x07 \x01(\x0e2\x1b.signalbox.audit.v1.OutcomeR\x07outcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x123\n\x05error\x18\x08 \x01(\x0b2\x1d.signalbox.audit.v1.CallErrorR\x05error\x12\x1d\n\x05count\x18\t \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bcaller_left\x18\n \x01(\x08R\ncallerLeft\x12 \n\x06caller\x18\x0b \x01(\tR\x06callerB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ncaller_uid\x18\x0c \x01(\tR\tcallerUidB\x07\xbaH\x04r\x02\x18$\x12\x1b\n\x04team\x18\r \x01(\tR\x04teamB\x07\xbaH\x04r\x02\x18d\x12.\n\x0esource_address\x18\x0e \x01(\tR\rsourceAddressB\x07\xbaH\x04r\x02\x18d\x12\'\n\nuser_agent\x18\x0f \x01(\tR\tuserAgentB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1e\n\x05agent\x18\x10 \x01(\tR\x05agentB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\tagent_uid\x18\x11 \x01(\tR\x08agentUidB\x07\xbaH\x04r\x02\x18$\x12$\n\x08endpoint\x18\x12 \x01(\tR\x08endpointB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1f\n\x06method\x18\x13 \x01(\tR\x06methodB\x07\xbaH\x04r\x02\x18d\x12!\n\x07dialect\x18\x14 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12\'\n\nrequest_id\x18\x15 \x01(\tR\trequestIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\nmessage_id\x18\x16 \x01(\tR\tmessageIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07task_id\x18\x17 \x01(\tR\x06taskIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\ncontext_id\x18\x18 \x01(\tR\tcontextIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ntask_state\x18\x19 \x01(\tR\ttaskStateB\x07\xbaH\x04r\x02\x18(\x12"\n\x08trace_id\x18\x1a \x01(\tR\x07traceIdB\x07\xbaH\x04r\x02\x18 \x12 \n\x07span_id\x18\x1b \x01(\tR\x06spanIdB\x07\xbaH\x04r\x02\x18\x10\x12-\n\x0eparent_span_id\x18\x1c \x01(\tR\x0cparentSpanIdB\x07\xbaH\x04r\x02\x18\x10\x128\n\x08decision\x18\x1d \x01(\x0b2\x1c.signalbox.audit.v1.DecisionR\x08decision\x12,\n\rrequest_bytes\x18\x1e \x01(\x03R\x0crequestBytesB\x07\xbaH\x04"\x02(\x00\x12.\n\x0eresponse_bytes\x18\x1f \x01(\x03R\rresponseBytesB\x07\xbaH\x04"\x02(\x00\x12,\n\rstream_events\x18  \x01(\x03R\x0cstreamEventsB\x07\xbaH\x04"\x02(\x00\x12(\n\x0bhttp_status\x18! \x01(\x05R\nhttpStatusB\x07\xbaH\x04\x1a\x02(\x00\x12!\n\x07replica\x18" \x01(\tR\x07replicaB\x07\xbaH\x04r\x02\x18$\x12,\n\rreplica_epoch\x18# \x01(\x03R\x0creplicaEpochB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bid_conflict\x18$ \x01(\x08R\nidConflict"k\n\tCallError\x12\x19\n\x04code\x18\x01 \x01(\x05R\x04codeB\x05\xbaH\x02\x1a\x00\x12\x1f\n\x06reason\x18\x02 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12"\n\x07message\x18\x03 \x01(\tR\x07messageB\x08\xbaH\x05r\x03\x18\xa0\x1f"\xfb\x02\n\x08Decision\x12\x1c\n\tpermitted\x18\x01 \x01(\x08R\tpermitted\x12%\n\x05rules\x18\x02 \x03(\tR\x05rulesB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18\x03 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12&\n\tprincipal\x18\x04 \x01(\tR\tprincipalB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\x06action\x18\x05 \x01(\tR\x06actionB\x07\xbaH\x04r\x02\x18d\x12$\n\x08resource\x18\x06 \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12Z\n\x07context\x18\x07 \x03(\x0b2).signalbox.audit.v1.Decision.ContextEntryR\x07contextB\x15\xbaH\x12\x9a\x01\x0f\x10d"\x04r\x02\x18d*\x05r\x03\x18\xd0\x0f\x1a:\n\x0cContextEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xd9\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x17\n\x13OUTCOME_CALLER_LEFT\x10\x06\x12\x17\n\x13OUTCOME_INTERRUPTED\x10\x07\x12\x13\n\x0fOUTCOME_SUMMARY\x10\x08B\xd1\x01\n\x16com.signalbox.audit.v1B\nEventProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/audit/v1;auditv1\xa2\x02\x03SAX\xaa\x02\x12Signalbox.Audit.V1\xca\x02\x12Signalbox\\Audit\\V1\xe2\x02\x1eSignalbox\\Audit\\V1\\GPBMetadata\xea\x02\x14Signalbox::Audit::V1b\x06proto3',
+    b'\n\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xb2\x0c\n\x05Event\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18d\x12#\n\x08sequence\x18\x02 \x01(\x03R\x08sequenceB\x07\xbaH\x04"\x02(\x00\x12.\n\x04time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12;\n\x0bingest_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ningestTime\x125\n\x08duration\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08duration\x12F\n\x12time_to_first_byte\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x0ftimeToFirstByte\x12?\n\x07outcome\x18\x07 \x01(\x0e2\x1b.signalbox.audit.v1.OutcomeR\x07outcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x123\n\x05error\x18\x08 \x01(\x0b2\x1d.signalbox.audit.v1.CallErrorR\x05error\x12\x1d\n\x05count\x18\t \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bcaller_left\x18\n \x01(\x08R\ncallerLeft\x12 \n\x06caller\x18\x0b \x01(\tR\x06callerB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ncaller_uid\x18\x0c \x01(\tR\tcallerUidB\x07\xbaH\x04r\x02\x18$\x12\x1b\n\x04team\x18\r \x01(\tR\x04teamB\x07\xbaH\x04r\x02\x18d\x12.\n\x0esource_address\x18\x0e \x01(\tR\rsourceAddressB\x07\xbaH\x04r\x02\x18d\x12\'\n\nuser_agent\x18\x0f \x01(\tR\tuserAgentB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1e\n\x05agent\x18\x10 \x01(\tR\x05agentB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\tagent_uid\x18\x11 \x01(\tR\x08agentUidB\x07\xbaH\x04r\x02\x18$\x12$\n\x08endpoint\x18\x12 \x01(\tR\x08endpointB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1f\n\x06method\x18\x13 \x01(\tR\x06methodB\x07\xbaH\x04r\x02\x18d\x12!\n\x07dialect\x18\x14 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12\'\n\nrequest_id\x18\x15 \x01(\tR\trequestIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\nmessage_id\x18\x16 \x01(\tR\tmessageIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07task_id\x18\x17 \x01(\tR\x06taskIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\ncontext_id\x18\x18 \x01(\tR\tcontextIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ntask_state\x18\x19 \x01(\tR\ttaskStateB\x07\xbaH\x04r\x02\x18(\x12"\n\x08trace_id\x18\x1a \x01(\tR\x07traceIdB\x07\xbaH\x04r\x02\x18 \x12 \n\x07span_id\x18\x1b \x01(\tR\x06spanIdB\x07\xbaH\x04r\x02\x18\x10\x12-\n\x0eparent_span_id\x18\x1c \x01(\tR\x0cparentSpanIdB\x07\xbaH\x04r\x02\x18\x10\x128\n\x08decision\x18\x1d \x01(\x0b2\x1c.signalbox.audit.v1.DecisionR\x08decision\x12,\n\rrequest_bytes\x18\x1e \x01(\x03R\x0crequestBytesB\x07\xbaH\x04"\x02(\x00\x12.\n\x0eresponse_bytes\x18\x1f \x01(\x03R\rresponseBytesB\x07\xbaH\x04"\x02(\x00\x12,\n\rstream_events\x18  \x01(\x03R\x0cstreamEventsB\x07\xbaH\x04"\x02(\x00\x12(\n\x0bhttp_status\x18! \x01(\x05R\nhttpStatusB\x07\xbaH\x04\x1a\x02(\x00\x12!\n\x07replica\x18" \x01(\tR\x07replicaB\x07\xbaH\x04r\x02\x18$\x12,\n\rreplica_epoch\x18# \x01(\x03R\x0creplicaEpochB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bid_conflict\x18$ \x01(\x08R\nidConflict\x128\n\x08refusals\x18% \x01(\x0b2\x1c.signalbox.audit.v1.RefusalsR\x08refusals"k\n\tCallError\x12\x19\n\x04code\x18\x01 \x01(\x05R\x04codeB\x05\xbaH\x02\x1a\x00\x12\x1f\n\x06reason\x18\x02 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12"\n\x07message\x18\x03 \x01(\tR\x07messageB\x08\xbaH\x05r\x03\x18\xa0\x1f"\xcd\x01\n\x08Refusals\x12$\n\x07sources\x18\x01 \x01(\x03R\x07sourcesB\n\xbaH\x07"\x05\x18\x80 (\x00\x12%\n\x0esources_capped\x18\x02 \x01(\x08R\rsourcesCapped\x12-\n\rauthenticated\x18\x03 \x01(\x03R\rauthenticatedB\x07\xbaH\x04"\x02(\x00\x12E\n\x07reasons\x18\x04 \x03(\x0b2!.signalbox.audit.v1.RefusalReasonR\x07reasonsB\x08\xbaH\x05\x92\x01\x02\x10d"O\n\rRefusalReason\x12\x1f\n\x06reason\x18\x01 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12\x1d\n\x05count\x18\x02 \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00"\xfb\x02\n\x08Decision\x12\x1c\n\tpermitted\x18\x01 \x01(\x08R\tpermitted\x12%\n\x05rules\x18\x02 \x03(\tR\x05rulesB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18\x03 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12&\n\tprincipal\x18\x04 \x01(\tR\tprincipalB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\x06action\x18\x05 \x01(\tR\x06actionB\x07\xbaH\x04r\x02\x18d\x12$\n\x08resource\x18\x06 \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12Z\n\x07context\x18\x07 \x03(\x0b2).signalbox.audit.v1.Decision.ContextEntryR\x07contextB\x15\xbaH\x12\x9a\x01\x0f\x10d"\x04r\x02\x18d*\x05r\x03\x18\xd0\x0f\x1a:\n\x0cContextEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xd9\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x17\n\x13OUTCOME_CALLER_LEFT\x10\x06\x12\x17\n\x13OUTCOME_INTERRUPTED\x10\x07\x12\x13\n\x0fOUTCOME_SUMMARY\x10\x08B\xd1\x01\n\x16com.signalbox.audit.v1B\nEventProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/audit/v1;auditv1\xa2\x02\x03SAX\xaa\x02\x12Signalbox.Audit.V1\xca\x02\x12Signalbox\\Audit\\V1\xe2\x02\x1eSignalbox\\Audit\\V1\\GPBMetadata\xea\x02\x14Signalbox::Audit::V1b\x06proto3',
     [
         validate_pb.desc(),
         duration_pb.desc(),
@@ -552,6 +659,8 @@ _DESC = file_desc(
     {
         "Event": Event,
         "CallError": CallError,
+        "Refusals": Refusals,
+        "RefusalReason": RefusalReason,
         "Decision": Decision,
         "Outcome": Outcome,
     },

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class Reason(Enum):
     """
     Reason says why a call was refused. It travels as the reason of a
-    google.rpc.ErrorInfo with domain "signalbox.dev", written without the
-    REASON_ prefix (for example "AGENT_NOT_FOUND"), on every refusal of both
-    planes.
+    google.rpc.ErrorInfo, written without the REASON_ prefix (for example
+    "AGENT_NOT_FOUND"), on every refusal of both planes. The domain is
+    "signalbox.dev", but for the errors that A2A itself defines: those have its
+    domain, "a2a-protocol.org".
 
     ```proto
     enum signalbox.error.v1.Reason
@@ -186,12 +187,6 @@ class Reason(Enum):
             ```proto
             REASON_UPSTREAM_TIMEOUT = 41
             ```
-        UPSTREAM_INVALID:
-            The agent's reply is not of the protocol, or is over a bound.
-
-            ```proto
-            REASON_UPSTREAM_INVALID = 42
-            ```
         UPSTREAM_INTERRUPTED:
             The agent ended a stream before it was complete.
 
@@ -229,7 +224,7 @@ class Reason(Enum):
             REASON_REQUEST_TOO_LARGE = 60
             ```
         CONTENT_TYPE_UNSUPPORTED:
-            The content type is not one that this path takes.
+            The content type is not one that this path of the management plane takes.
 
             ```proto
             REASON_CONTENT_TYPE_UNSUPPORTED = 61
@@ -264,12 +259,6 @@ class Reason(Enum):
             ```proto
             REASON_VERSION_NOT_SUPPORTED = 66
             ```
-        PUSH_NOT_SUPPORTED:
-            Push notifications are off for this agent.
-
-            ```proto
-            REASON_PUSH_NOT_SUPPORTED = 67
-            ```
         PUSH_ADDRESS_FORBIDDEN:
             The push address is not on the agent's allow-list or may not be dialled.
 
@@ -281,6 +270,54 @@ class Reason(Enum):
 
             ```proto
             REASON_METHOD_NOT_ALLOWED = 69
+            ```
+        PARSE_ERROR:
+            The body is no JSON, or says two things at once.
+
+            ```proto
+            REASON_PARSE_ERROR = 70
+            ```
+        INVALID_REQUEST:
+            The JSON-RPC envelope is not one.
+
+            ```proto
+            REASON_INVALID_REQUEST = 71
+            ```
+        METHOD_NOT_FOUND:
+            The method is none of A2A.
+
+            ```proto
+            REASON_METHOD_NOT_FOUND = 72
+            ```
+        INVALID_PARAMS:
+            The params of a call are wrong.
+
+            ```proto
+            REASON_INVALID_PARAMS = 73
+            ```
+        CONTENT_TYPE_NOT_SUPPORTED:
+            The content type is not one that A2A has here (A2A's own error).
+
+            ```proto
+            REASON_CONTENT_TYPE_NOT_SUPPORTED = 74
+            ```
+        PUSH_NOTIFICATION_NOT_SUPPORTED:
+            Push notifications are off for this agent (A2A's own error).
+
+            ```proto
+            REASON_PUSH_NOTIFICATION_NOT_SUPPORTED = 75
+            ```
+        INVALID_AGENT_RESPONSE:
+            The agent's reply is not of the protocol, or is over a bound (A2A's own error).
+
+            ```proto
+            REASON_INVALID_AGENT_RESPONSE = 76
+            ```
+        CALLER_LEFT:
+            The caller left before the agent answered. Only in events.
+
+            ```proto
+            REASON_CALLER_LEFT = 77
             ```
         INTERNAL:
             A fault of the gateway; its log has the cause.
@@ -316,7 +353,6 @@ class Reason(Enum):
     ADDRESS_FORBIDDEN = 31
     UPSTREAM_UNREACHABLE = 40
     UPSTREAM_TIMEOUT = 41
-    UPSTREAM_INVALID = 42
     UPSTREAM_INTERRUPTED = 43
     DATABASE_UNAVAILABLE = 50
     RECORD_UNAVAILABLE = 51
@@ -329,14 +365,21 @@ class Reason(Enum):
     TASK_NOT_FOUND = 64
     CONTEXT_NOT_USABLE = 65
     VERSION_NOT_SUPPORTED = 66
-    PUSH_NOT_SUPPORTED = 67
     PUSH_ADDRESS_FORBIDDEN = 68
     METHOD_NOT_ALLOWED = 69
+    PARSE_ERROR = 70
+    INVALID_REQUEST = 71
+    METHOD_NOT_FOUND = 72
+    INVALID_PARAMS = 73
+    CONTENT_TYPE_NOT_SUPPORTED = 74
+    PUSH_NOTIFICATION_NOT_SUPPORTED = 75
+    INVALID_AGENT_RESPONSE = 76
+    CALLER_LEFT = 77
     INTERNAL = 90
 
 
 _DESC = file_desc(
-    b'\n\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xd9\t\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n\x15REASON_INVALID_FILTER\x10\x02\x12\x18\n\x14REASON_INVALID_ORDER\x10\x03\x12\x1d\n\x19REASON_INVALID_PAGE_TOKEN\x10\x04\x12\x1e\n\x1aREASON_INVALID_UPDATE_MASK\x10\x05\x12\x1c\n\x18REASON_MALFORMED_REQUEST\x10\x06\x12\x1e\n\x1aREASON_CREDENTIALS_MISSING\x10\n\x12\x1e\n\x1aREASON_CREDENTIALS_INVALID\x10\x0b\x12\x16\n\x12REASON_KEY_EXPIRED\x10\x0c\x12\x17\n\x13REASON_KEY_DISABLED\x10\r\x12\x1c\n\x18REASON_PERMISSION_DENIED\x10\x0e\x12\x1a\n\x16REASON_AGENT_NOT_FOUND\x10\x14\x12\x17\n\x13REASON_AGENT_EXISTS\x10\x15\x12\x19\n\x15REASON_TEAM_NOT_FOUND\x10\x16\x12\x16\n\x12REASON_TEAM_EXISTS\x10\x17\x12\x19\n\x15REASON_TEAM_NOT_EMPTY\x10\x18\x12\x18\n\x14REASON_KEY_NOT_FOUND\x10\x19\x12\x15\n\x11REASON_KEY_EXISTS\x10\x1a\x12\x1a\n\x16REASON_EVENT_NOT_FOUND\x10\x1b\x12\x18\n\x14REASON_ETAG_MISMATCH\x10\x1c\x12\x17\n\x13REASON_CARD_INVALID\x10\x1d\x12\x1b\n\x17REASON_CARD_UNAVAILABLE\x10\x1e\x12\x1c\n\x18REASON_ADDRESS_FORBIDDEN\x10\x1f\x12\x1f\n\x1bREASON_UPSTREAM_UNREACHABLE\x10(\x12\x1b\n\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1b\n\x17REASON_UPSTREAM_INVALID\x10*\x12\x1f\n\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1f\n\x1bREASON_DATABASE_UNAVAILABLE\x102\x12\x1d\n\x19REASON_RECORD_UNAVAILABLE\x103\x12\x1e\n\x1aREASON_CONFIGURATION_STALE\x104\x12\x18\n\x14REASON_SHUTTING_DOWN\x105\x12\x1c\n\x18REASON_REQUEST_TOO_LARGE\x10<\x12#\n\x1fREASON_CONTENT_TYPE_UNSUPPORTED\x10=\x12\x1a\n\x16REASON_REQUEST_TIMEOUT\x10>\x12\x14\n\x10REASON_NOT_FOUND\x10?\x12\x19\n\x15REASON_TASK_NOT_FOUND\x10@\x12\x1d\n\x19REASON_CONTEXT_NOT_USABLE\x10A\x12 \n\x1cREASON_VERSION_NOT_SUPPORTED\x10B\x12\x1d\n\x19REASON_PUSH_NOT_SUPPORTED\x10C\x12!\n\x1dREASON_PUSH_ADDRESS_FORBIDDEN\x10D\x12\x1d\n\x19REASON_METHOD_NOT_ALLOWED\x10E\x12\x13\n\x0fREASON_INTERNAL\x10ZB\xd4\x01\n\x16com.signalbox.error.v1B\x0bReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3',
+    b'\n\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\x97\x0b\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n\x15REASON_INVALID_FILTER\x10\x02\x12\x18\n\x14REASON_INVALID_ORDER\x10\x03\x12\x1d\n\x19REASON_INVALID_PAGE_TOKEN\x10\x04\x12\x1e\n\x1aREASON_INVALID_UPDATE_MASK\x10\x05\x12\x1c\n\x18REASON_MALFORMED_REQUEST\x10\x06\x12\x1e\n\x1aREASON_CREDENTIALS_MISSING\x10\n\x12\x1e\n\x1aREASON_CREDENTIALS_INVALID\x10\x0b\x12\x16\n\x12REASON_KEY_EXPIRED\x10\x0c\x12\x17\n\x13REASON_KEY_DISABLED\x10\r\x12\x1c\n\x18REASON_PERMISSION_DENIED\x10\x0e\x12\x1a\n\x16REASON_AGENT_NOT_FOUND\x10\x14\x12\x17\n\x13REASON_AGENT_EXISTS\x10\x15\x12\x19\n\x15REASON_TEAM_NOT_FOUND\x10\x16\x12\x16\n\x12REASON_TEAM_EXISTS\x10\x17\x12\x19\n\x15REASON_TEAM_NOT_EMPTY\x10\x18\x12\x18\n\x14REASON_KEY_NOT_FOUND\x10\x19\x12\x15\n\x11REASON_KEY_EXISTS\x10\x1a\x12\x1a\n\x16REASON_EVENT_NOT_FOUND\x10\x1b\x12\x18\n\x14REASON_ETAG_MISMATCH\x10\x1c\x12\x17\n\x13REASON_CARD_INVALID\x10\x1d\x12\x1b\n\x17REASON_CARD_UNAVAILABLE\x10\x1e\x12\x1c\n\x18REASON_ADDRESS_FORBIDDEN\x10\x1f\x12\x1f\n\x1bREASON_UPSTREAM_UNREACHABLE\x10(\x12\x1b\n\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1f\n\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1f\n\x1bREASON_DATABASE_UNAVAILABLE\x102\x12\x1d\n\x19REASON_RECORD_UNAVAILABLE\x103\x12\x1e\n\x1aREASON_CONFIGURATION_STALE\x104\x12\x18\n\x14REASON_SHUTTING_DOWN\x105\x12\x1c\n\x18REASON_REQUEST_TOO_LARGE\x10<\x12#\n\x1fREASON_CONTENT_TYPE_UNSUPPORTED\x10=\x12\x1a\n\x16REASON_REQUEST_TIMEOUT\x10>\x12\x14\n\x10REASON_NOT_FOUND\x10?\x12\x19\n\x15REASON_TASK_NOT_FOUND\x10@\x12\x1d\n\x19REASON_CONTEXT_NOT_USABLE\x10A\x12 \n\x1cREASON_VERSION_NOT_SUPPORTED\x10B\x12!\n\x1dREASON_PUSH_ADDRESS_FORBIDDEN\x10D\x12\x1d\n\x19REASON_METHOD_NOT_ALLOWED\x10E\x12\x16\n\x12REASON_PARSE_ERROR\x10F\x12\x1a\n\x16REASON_INVALID_REQUEST\x10G\x12\x1b\n\x17REASON_METHOD_NOT_FOUND\x10H\x12\x19\n\x15REASON_INVALID_PARAMS\x10I\x12%\n!REASON_CONTENT_TYPE_NOT_SUPPORTED\x10J\x12*\n&REASON_PUSH_NOTIFICATION_NOT_SUPPORTED\x10K\x12!\n\x1dREASON_INVALID_AGENT_RESPONSE\x10L\x12\x16\n\x12REASON_CALLER_LEFT\x10M\x12\x13\n\x0fREASON_INTERNAL\x10ZB\xd4\x01\n\x16com.signalbox.error.v1B\x0bReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3',
     [],
     {
         "Reason": Reason,
