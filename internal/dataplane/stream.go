@@ -78,7 +78,7 @@ func (c *call) streamOfOne(ctx context.Context, w *streamWriter, resp *http.Resp
 		w.fault(f)
 		return
 	}
-	w.write(raw)
+	w.write(raw, true)
 	c.streamEnded(w)
 }
 
@@ -114,7 +114,8 @@ func (c *call) pump(ctx context.Context, w *streamWriter, from io.Reader, agent 
 			w.fault(f)
 			return
 		}
-		w.write(item.Raw)
+		// Events that have arrived together travel on together.
+		w.write(item.Raw, !reader.Buffered())
 	}
 }
 
@@ -181,7 +182,7 @@ func newStreamWriter(c *call) *streamWriter {
 		defer w.mu.Unlock()
 		if !w.started && !w.closed {
 			w.start(nil)
-			w.put(sse.AppendComment(nil, "waiting for the agent"))
+			w.put(sse.AppendComment(nil, "waiting for the agent"), true)
 		}
 	})
 	w.alive = time.AfterFunc(c.p.limits.KeepAlive, w.keepAlive)
@@ -203,7 +204,7 @@ func (w *streamWriter) keepAlive() {
 		return
 	}
 	if w.started {
-		w.put(sse.AppendComment(nil, "keep-alive"))
+		w.put(sse.AppendComment(nil, "keep-alive"), true)
 	}
 	w.alive.Reset(interval)
 }
@@ -238,15 +239,15 @@ func (w *streamWriter) start(from http.Header) {
 	}
 }
 
-// write passes an event on at once.
-func (w *streamWriter) write(raw []byte) {
+// write passes an event on, at once unless the next one follows at once.
+func (w *streamWriter) write(raw []byte, flush bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.start(nil)
-	w.put(raw)
+	w.put(raw, flush)
 }
 
-func (w *streamWriter) put(b []byte) {
+func (w *streamWriter) put(b []byte, flush bool) {
 	if w.gone {
 		return
 	}
@@ -254,7 +255,7 @@ func (w *streamWriter) put(b []byte) {
 	w.lastSent = now
 	w.extend(now)
 	_, err := w.c.x.Write(b)
-	if err == nil {
+	if err == nil && flush {
 		err = w.c.x.Flush()
 	}
 	if err != nil {
@@ -316,7 +317,7 @@ func (w *streamWriter) fault(f *fault) {
 	c.closing.ResponseBytes += int64(len(raw))
 	c.closing.CallerLeft = c.closing.CallerLeft || w.gone
 	c.end(f.outcome, http.StatusOK)
-	w.put(raw)
+	w.put(raw, true)
 }
 
 // close stops the timers. Nothing is written afterwards.

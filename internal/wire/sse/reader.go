@@ -112,6 +112,13 @@ func (r *Reader) Next() (Item, error) {
 	}
 }
 
+// Buffered reports whether Next will return without reading: a blank line stands in the buffer. It may
+// say false when one with unusual line ends does.
+func (r *Reader) Buffered() bool {
+	rest := r.buf[r.start:r.end]
+	return bytes.Contains(rest, []byte("\n\n")) || bytes.Contains(rest, []byte("\r\n\r\n"))
+}
+
 // parse goes through the lines in the buffer. It returns the item that the first blank line completes.
 func (r *Reader) parse() (Item, bool) {
 	for r.line < r.end {

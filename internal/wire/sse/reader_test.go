@@ -333,3 +333,28 @@ func BenchmarkReader1KB(b *testing.B) {
 		}
 	}
 }
+
+func TestReader_BufferedMeansThatNextDoesNotRead(t *testing.T) {
+	for name, stream := range map[string]string{"LF": "data: 1\n\ndata: 2\n\ndata: 3\n", "CRLF": "data: 1\r\n\r\ndata: 2\r\n\r\ndata: 3\r\n"} {
+		reads := 0
+		r := sse.NewReader(readerFunc(func(p []byte) (int, error) {
+			if reads++; reads > 1 {
+				return 0, io.EOF
+			}
+			return copy(p, stream), nil
+		}), 1<<20)
+		if _, err := r.Next(); err != nil || !r.Buffered() {
+			t.Fatalf("%s: after the first of three events: buffered %v, %v", name, r.Buffered(), err)
+		}
+		if _, err := r.Next(); err != nil || reads != 1 {
+			t.Fatalf("%s: Next read although an event was buffered, %v", name, err)
+		}
+		if r.Buffered() {
+			t.Errorf("%s: half an event is called buffered", name)
+		}
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
