@@ -380,7 +380,11 @@ func Reference() string {
 	var b strings.Builder
 	b.WriteString("| in the file | default | what |\n| --- | --- | --- |\n")
 	for _, s := range settings {
-		fmt.Fprintf(&b, "| `%s` | `%v` | %s |\n", s.key, s.value, s.usage)
+		value := fmt.Sprintf("`%v`", s.value)
+		if s.value == "" {
+			value = "(empty)"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.key, value, s.usage)
 	}
 	return b.String()
 }

@@ -336,3 +336,13 @@ func TestSecret_IsNeverPrinted(t *testing.T) {
 		t.Errorf("the secret prints as %q", got)
 	}
 }
+
+func TestReference_IsWhatTheREADMESays(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), config.Reference()) {
+		t.Errorf("the README's table of settings is not the present one:\n%s", config.Reference())
+	}
+}
