@@ -284,6 +284,9 @@ func kind(v any) string {
 	}
 }
 
+// minSpoolBytes is room for some thousand calls.
+const minSpoolBytes = 4 << 20
+
 // MirrorStatus tells whether refusals have an HTTP status of their own.
 func (c *Config) MirrorStatus() bool { return c.Errors.HTTPStatus == "mirror" }
 
@@ -338,8 +341,8 @@ func (c *Config) Validate() error {
 	if c.Database.MaxConnections > 10_000 {
 		bad("database.max_connections: must be at most 10000")
 	}
-	if c.Audit.SpoolBytes < 64<<20 {
-		bad("audit.spool_bytes: must be at least %d", 64<<20)
+	if c.Audit.SpoolBytes < minSpoolBytes {
+		bad("audit.spool_bytes: must be at least %d", minSpoolBytes)
 	}
 	if c.Snapshot.MaxAge < 0 || c.DrainTimeout < 0 {
 		bad("snapshot.max_age and drain_timeout: must not be negative")

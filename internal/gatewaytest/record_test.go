@@ -15,6 +15,7 @@ import (
 	"time"
 
 	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
+	"github.com/signalbox-dev/signalbox/internal/config"
 	"github.com/signalbox-dev/signalbox/internal/gatewaytest"
 	"github.com/signalbox-dev/signalbox/internal/gatewaytest/peers"
 	"github.com/signalbox-dev/signalbox/internal/pgtest"
@@ -140,6 +141,54 @@ func TestRecord_KilledAtAnyMomentLosesNoReplysEventAndWritesNoneTwice(t *testing
 	if interrupted == 0 {
 		t.Error("no call was interrupted in 20 kills under load: the test does not test")
 	}
+}
+
+func TestRecord_AFullSpoolRefusesNewCallsAndLosesNoneThatWasAnswered(t *testing.T) {
+	g := gatewaytest.Start(t, func(c *config.Config) { c.Audit.SpoolBytes = 4 << 20 })
+	key := g.Team("demo")
+	agent := peers.StartHostile(t, peers.HostileConfig{})
+	g.Agent("echo", "demo", agent.URL)
+	thaw := pgtest.Freeze(t)
+	answered, refused := map[string]bool{}, 0
+	padding := strings.Repeat("x", 100)
+	for i := 0; refused < 20; i++ {
+		id := fmt.Sprintf("full-%d-%s", i, padding)
+		e := g.Call("echo", key, "SendMessage", gatewaytest.Message(id, "hello", "")).Error(t)
+		switch {
+		case e.Code == 0 && refused == 0:
+			answered[id] = true
+		case e.Code == -31503 && e.Info(t).Reason == "RECORD_UNAVAILABLE":
+			refused++
+		default:
+			t.Fatalf("call %d: %+v", i, e)
+		}
+		if i > 50_000 {
+			t.Fatal("4 MiB took 50 000 calls: the spool does not fill")
+		}
+	}
+	if got := g.Do(http.MethodGet, "/readyz", "", ""); got.Status != http.StatusServiceUnavailable {
+		t.Errorf("readiness with a full spool: HTTP %d", got.Status)
+	}
+	thaw()
+	counts, summed := map[string]int{}, int64(0)
+	for _, e := range g.Events("", len(answered)+1) {
+		counts[e.GetMessageId()]++
+		if e.GetOutcome() == auditv1.Outcome_OUTCOME_SUMMARY {
+			summed += e.GetCount()
+		}
+	}
+	for id := range answered {
+		if counts[id] != 1 {
+			t.Fatalf("call %s has %d events", id, counts[id])
+		}
+	}
+	if summed != int64(refused) {
+		t.Errorf("%d refusals are summed up as %d", refused, summed)
+	}
+	if e := g.Call("echo", key, "SendMessage", gatewaytest.Message("after", "hello", "")).Error(t); e.Code != 0 {
+		t.Errorf("a call after the spool was emptied: %+v", e)
+	}
+	t.Logf("%d calls fitted", len(answered))
 }
 
 func TestStop_EndsInItsTimeThoughPostgresHangs(t *testing.T) {

@@ -84,7 +84,7 @@ func (s *Spool) place(e *entry, sum uint32, opening bool) error {
 		s.appended = true
 		s.used += need
 		s.last.Store(e.number)
-		if s.used >= s.nearlyBytes {
+		if s.used+usualEntry > s.nearlyBytes {
 			s.judge()
 		}
 		return nil
@@ -108,13 +108,17 @@ func (s *Spool) kickMaintain() {
 	}
 }
 
+// usualEntry is what an opening needs: without room for one, Headroom must say so, though a smaller one
+// may still fit.
+const usualEntry = 2 << 10
+
 // judge stores what Headroom answers. It is called with mu held, whenever that may have changed.
 func (s *Spool) judge() {
 	var err error
 	switch {
 	case s.closed:
 		err = ErrClosed
-	case s.used >= s.nearlyBytes:
+	case s.used+usualEntry > s.nearlyBytes:
 		err = ErrNearlyFull
 	case s.spareErr != nil:
 		err = fmt.Errorf("%w: no spare segment: %w", ErrNearlyFull, s.spareErr)
