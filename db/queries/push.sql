@@ -34,7 +34,7 @@ DELETE FROM push_configs
 WHERE agent_uid = @agent_uid AND task_id = @task_id AND config_id = @config_id AND attempts = @attempts;
 
 -- PushDeleteAgents forgets the configs of agents that are gone.
--- name: PushDeleteAgents :execrows
+-- name: PushDeleteAgents :exec
 DELETE FROM push_configs WHERE agent_uid = ANY(@agent_uids::uuid[]);
 
 -- PushForget forgets configs that callers removed themselves, unless they were set

@@ -26,6 +26,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/dataplane"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/postgres"
+	"github.com/signalbox-dev/signalbox/internal/push"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/store"
@@ -61,6 +62,7 @@ type App struct {
 	people    *identity.Service
 	catalogue *registry.Service
 	proxy     *dataplane.Proxy
+	revoker   *push.Revoker
 	transport *http.Transport
 	tracing   *telemetry.Tracing
 	metrics   *prometheus.Registry
@@ -217,13 +219,21 @@ func (a *App) openDataPlane(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	a.revoker, err = push.NewRevoker(push.RevokerConfig{
+		Store: store.NewPush(a.pool), Agents: &upstream.PushConfigs{Transport: a.transport},
+		Snapshots: a.follower, Recorder: a.recorder, Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
 	maxAge := a.cfg.Snapshot.MaxAge
 	if maxAge == 0 {
 		maxAge = -1 // no end
 	}
 	a.proxy, err = dataplane.New(dataplane.Config{
 		Snapshots: a.follower, Tasks: a.ledger, Recorder: a.recorder, Upstream: a.transport, Push: guard,
-		PageSeal: seal, PublicURL: a.cfg.PublicURL, PushLoopback: a.cfg.Testing.PushLoopback,
+		PushNotes: a.revoker,
+		PageSeal:  seal, PublicURL: a.cfg.PublicURL, PushLoopback: a.cfg.Testing.PushLoopback,
 		Limits: dataplane.Limits{
 			RequestBytes: a.cfg.Limits.RequestBytes, ReplyBytes: a.cfg.Limits.ReplyBytes, EventBytes: a.cfg.Limits.EventBytes,
 			UnaryTimeout: a.cfg.Unary.Timeout, StreamIdle: a.cfg.Stream.Idle, OrphanTimeout: a.cfg.Stream.OrphanTimeout,
@@ -257,7 +267,9 @@ func (a *App) URL() string { return "http://" + a.listeners[0].Addr().String() }
 
 // ManagementURL is the address of the management plane, which is URL unless it has a
 // listener of its own.
-func (a *App) ManagementURL() string { return "http://" + a.listeners[len(a.listeners)-1].Addr().String() }
+func (a *App) ManagementURL() string {
+	return "http://" + a.listeners[len(a.listeners)-1].Addr().String()
+}
 
 // AdminKey is the admin key's secret; empty when this replica does not know it.
 func (a *App) AdminKey() string { return a.admin.Secret }
@@ -279,6 +291,7 @@ func (a *App) Run(ctx context.Context) error {
 	work, background := errgroup.WithContext(background)
 	for _, run := range []func(context.Context) error{
 		a.follower.Run, a.recorder.Run, a.shipper.Run, a.ledger.Run, a.parts.Run, a.people.Run, a.catalogue.Run,
+		a.revoker.Run,
 	} {
 		work.Go(func() error { return run(background) })
 	}

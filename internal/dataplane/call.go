@@ -44,6 +44,8 @@ type call struct {
 	recorded bool // the end was recorded
 	headSent bool // the reply has begun
 	bodyKept bool // a write failed, so the engine may hold on to what was written
+
+	pushNoted bool // the push config of the call is in the notes
 }
 
 func (p *Proxy) newCall(x exchange) *call {

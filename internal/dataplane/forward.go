@@ -35,6 +35,7 @@ func (c *call) forward() {
 	defer context.AfterFunc(c.p.stop, func() { cancel(errShuttingDown) })()
 	c.p.cfg.Metrics.upstream(1)
 	defer c.p.cfg.Metrics.upstream(-1)
+	defer c.noteDoubtfulPush()
 
 	if c.op.Streaming() {
 		c.forwardStream(ctx, cancel)
@@ -81,6 +82,7 @@ func (c *call) forwardUnary(ctx context.Context) {
 		reply = jsonrpc.AppendResult(nil, c.req.ID, card)
 	case c.op.Push():
 		// A config names a task that is the caller's already.
+		c.notePush(resp.Result)
 	default:
 		o, err := a2a.ParseResult(c.op, c.version, resp.Result)
 		if err != nil {

@@ -56,6 +56,9 @@ func (c *call) learn(o a2a.Outcome) {
 			task.ID{Kind: task.Task, Agent: c.agent.UID, ID: o.TaskID},
 			task.Binding{Owner: c.principal.UID, Endpoint: c.endpoint(), Context: o.ContextID, Terminal: o.State.Terminal()},
 		)
+		if bound {
+			c.noteInlinePush(o.TaskID)
+		}
 		c.closing.IDConflict = c.closing.IDConflict || !bound
 	}
 	if o.ContextID != "" {

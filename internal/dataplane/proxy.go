@@ -98,6 +98,8 @@ type Config struct {
 	Recorder  audit.Recorder    // required
 	Upstream  http.RoundTripper // required; must follow no redirects
 	Push      PushAddresses     // required
+	// PushNotes remembers push configs; nil means nobody does.
+	PushNotes PushNotes
 	// PageSeal seals page tokens; required. All replicas share its key.
 	PageSeal cipher.AEAD
 	// PublicURL is the gateway's address in cards; empty means the address that the

@@ -44,6 +44,9 @@ func (s *Snapshot) Agent(name string) (*Agent, bool) { return s.names.get(name) 
 // AgentByUID returns the agent of a uid.
 func (s *Snapshot) AgentByUID(uid uuid.UUID) (*Agent, bool) { return s.agents.get(uid) }
 
+// KeyByUID returns the key of a uid, disabled and expired ones too.
+func (s *Snapshot) KeyByUID(uid uuid.UUID) (*identity.Key, bool) { return s.keys.get(uid) }
+
 // Agents returns the number of agents.
 func (s *Snapshot) Agents() int { return s.agents.count }
 

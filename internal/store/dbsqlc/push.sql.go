@@ -139,17 +139,14 @@ func (q *Queries) PushDelete(ctx context.Context, db DBTX, arg PushDeleteParams)
 	return err
 }
 
-const pushDeleteAgents = `-- name: PushDeleteAgents :execrows
+const pushDeleteAgents = `-- name: PushDeleteAgents :exec
 DELETE FROM push_configs WHERE agent_uid = ANY($1::uuid[])
 `
 
 // PushDeleteAgents forgets the configs of agents that are gone.
-func (q *Queries) PushDeleteAgents(ctx context.Context, db DBTX, agentUids []uuid.UUID) (int64, error) {
-	result, err := db.Exec(ctx, pushDeleteAgents, agentUids)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) PushDeleteAgents(ctx context.Context, db DBTX, agentUids []uuid.UUID) error {
+	_, err := db.Exec(ctx, pushDeleteAgents, agentUids)
+	return err
 }
 
 const pushForget = `-- name: PushForget :exec
