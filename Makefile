@@ -12,13 +12,17 @@ BUF := .tools/npm/node_modules/.bin/buf
 GEN_TOOL := go tool -modfile=internal/tools/gen/go.mod
 LINT := .tools/golangci-lint
 
+# The commit goes into the binary where git can tell it: not in an archive without
+# history, nor in a checkout that belongs to another user.
+VCS_STAMP := $(shell git status --porcelain >/dev/null 2>&1 && echo true || echo false)
+
 # Each part of a run prints how long it took.
 timed = @start=$$(date +%s); echo "== $(1)"; { $(2); } && echo "== $(1): $$(( $$(date +%s) - start )) s"
 
 .PHONY: build
 build: ## build bin/signalbox
 	@mkdir -p bin
-	go build -buildvcs=auto -o bin/signalbox ./cmd/signalbox
+	go build -buildvcs=$(VCS_STAMP) -o bin/signalbox ./cmd/signalbox
 
 .PHONY: demo
 demo: build ## run a gateway with sample agents in the foreground

@@ -51,6 +51,9 @@ type App struct {
 	servers   []*http.Server
 	private   *postgres.Server // nil when a database is configured
 	pool      *pgxpool.Pool
+	// reads is for what readers of the management plane make slow, so that no call
+	// waits behind it.
+	reads     *pgxpool.Pool
 	spool     *spool.Spool
 	recorder  *audit.SpoolRecorder
 	shipper   *audit.Shipper
@@ -120,6 +123,9 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	if a.pool, err = newPool(ctx, dsn, a.cfg.Database.MaxConnections); err != nil {
+		return err
+	}
+	if a.reads, err = newPool(ctx, dsn, max(2, a.cfg.Database.MaxConnections/4)); err != nil {
 		return err
 	}
 	if a.cfg.Database.Listen {
@@ -389,20 +395,22 @@ func (a *App) Close() {
 		}
 		a.spool = nil
 	}
-	if a.pool != nil {
-		// It waits for statements that are under way, and a database that hangs does not end them.
-		closed := make(chan struct{})
-		pool := a.pool
-		a.pool = nil
-		go func() {
-			pool.Close()
-			close(closed)
-		}()
-		select {
-		case <-closed:
-		case <-time.After(time.Second):
-			a.logger.LogAttrs(context.Background(), slog.LevelWarn, "the database does not end its statements")
+	// A pool waits for statements that are under way, and a database that hangs does
+	// not end them.
+	closed := make(chan struct{})
+	go func(pools ...*pgxpool.Pool) {
+		defer close(closed)
+		for _, p := range pools {
+			if p != nil {
+				p.Close()
+			}
 		}
+	}(a.reads, a.pool)
+	a.pool, a.reads = nil, nil
+	select {
+	case <-closed:
+	case <-time.After(time.Second):
+		a.logger.LogAttrs(context.Background(), slog.LevelWarn, "the database does not end its statements")
 	}
 	if a.private != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -363,5 +364,28 @@ func TestAdminKey_OfTheEnvironmentIsUsedAndStoredNowhere(t *testing.T) {
 	}
 	if !b.AdminKeyMade() {
 		t.Error("there is no admin key now")
+	}
+}
+
+func TestManagement_ASlowBodyHoldsNoConnection(t *testing.T) {
+	cfg := settings(t, pgtest.ConnString(t), t.TempDir(), func(c *config.Config) { c.Limits.SlowBody = 200 * time.Millisecond })
+	a, _ := start(t, cfg)
+	for name, path := range map[string]string{
+		"a call without a key": "/signalbox.registry.v1.RegistryService/ListAgents",
+		"no such service":      "/signalbox.x/Y",
+		"health":               "/grpc.health.v1.Health/Check",
+	} {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(a.URL(), "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: gw\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", path); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Errorf("%s: the connection was held: %v", name, err)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/signalbox-dev/signalbox/internal/api"
+	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/dataplane"
 	"github.com/signalbox-dev/signalbox/internal/store"
 )
@@ -23,11 +24,12 @@ func (a *App) openServers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	management = boundBodies(management, a.cfg.Limits.SlowBody, a.cfg.Limits.BodyRate, clock.System{}.Now)
 	if len(a.listeners) == 1 {
 		a.servers = []*http.Server{a.server(route(a.proxy, management))}
 		return nil
 	}
-	health := a.health()
+	health := boundBodies(a.health(), a.cfg.Limits.SlowBody, a.cfg.Limits.BodyRate, clock.System{}.Now)
 	a.servers = []*http.Server{a.server(route(a.proxy, health)), a.server(management)}
 	return nil
 }
@@ -114,7 +116,7 @@ func (a *App) management(ctx context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	services, err := api.New(api.Config{
-		Identity: a.people, Registry: a.catalogue, Events: store.NewEvents(a.pool),
+		Identity: a.people, Registry: a.catalogue, Events: store.NewEvents(a.reads),
 		Snapshot: a.follower.Current, Syncer: a.follower, PageTokenKey: key, Draining: a.draining,
 		Stale:          a.stale,
 		TracerProvider: a.tracing.Provider(), Logger: a.logger,

@@ -19,6 +19,7 @@ type Snapshot struct {
 	keys     shards[uuid.UUID, *identity.Key]
 	names    shards[string, *Agent]
 	agents   shards[uuid.UUID, *Agent]
+	admins   [][32]byte
 }
 
 // credential is what a secret's hash leads to.
@@ -81,7 +82,7 @@ type Delta struct {
 	Revision int64
 	Keys     map[uuid.UUID]*identity.Key
 	Agents   map[uuid.UUID]*registry.Agent
-	// Admins are the hashes of the admin keys, when they were read; nil means no change.
+	// Admins are the hashes of all admin keys, when they were read; nil means no change.
 	Admins [][32]byte
 }
 
@@ -105,6 +106,12 @@ func (s *Snapshot) apply(d Delta) *Snapshot {
 			for _, sec := range key.Secrets {
 				secrets.set(sec.SHA256, credential{key: key, expires: sec.ExpireTime})
 			}
+		}
+		if d.Admins != nil {
+			for _, hash := range next.admins {
+				secrets.remove(hash)
+			}
+			next.admins = d.Admins
 		}
 		for _, hash := range d.Admins {
 			secrets.set(hash, credential{admin: true})
