@@ -12,14 +12,24 @@ import (
 // of the body, because the reply may be a stream.
 func boundBodies(next http.Handler, grace time.Duration, rate int64, now func() time.Time) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			b := &boundedBody{
-				ReadCloser: r.Body, control: http.NewResponseController(w), now: now, begun: now(), grace: grace, rate: rate, length: r.ContentLength,
-			}
-			b.extend()
-			r.Body = b
+		if r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
 		}
+		b := &boundedBody{
+			ReadCloser: r.Body, control: http.NewResponseController(w), now: now, begun: now(), grace: grace, rate: rate, length: r.ContentLength,
+		}
+		b.extend()
+		r.Body = b
 		next.ServeHTTP(w, r)
+		if !b.done && r.ProtoMajor == 1 {
+			// What was not read must not be taken for the next request: it comes now, or the
+			// connection ends after the reply.
+			_ = b.control.Flush()
+			if _, _ = io.CopyN(io.Discard, b, leftOver); !b.done {
+				panic(http.ErrAbortHandler)
+			}
+		}
 	})
 }
 
@@ -32,7 +42,11 @@ type boundedBody struct {
 	rate    int64
 	length  int64 // -1 when not known
 	read    int64
+	done    bool
 }
+
+// leftOver is how much of a body that nobody wanted is passed over.
+const leftOver = 64 << 10
 
 // extend sets the deadline that what was read so far has earned.
 func (b *boundedBody) extend() {
@@ -45,6 +59,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	b.read += int64(n)
 	switch {
 	case errors.Is(err, io.EOF), b.read == b.length:
+		b.done = true
 		_ = b.control.SetReadDeadline(time.Time{})
 	case err == nil:
 		b.extend()
