@@ -136,8 +136,10 @@ func (c *call) readBody() *fault {
 			buf = append(buf, 0)[:len(buf)]
 		}
 		allowed := c.p.limits.BodyGrace + time.Duration(int64(len(buf))/c.p.limits.BodyRate)*time.Second
-		// An engine without deadlines bounds slow bodies itself.
-		_ = c.x.SetReadDeadline(c.start.Add(allowed))
+		if len(buf) > 0 { // the grace is set already
+			// An engine without deadlines bounds slow bodies itself.
+			_ = c.x.SetReadDeadline(c.start.Add(allowed))
+		}
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if int64(len(buf)) > limit {
