@@ -20,16 +20,11 @@ func boundBodies(next http.Handler, grace time.Duration, rate int64, now func() 
 			ReadCloser: r.Body, control: http.NewResponseController(w), now: now, begun: now(), grace: grace, rate: rate, length: r.ContentLength,
 		}
 		b.extend()
-		r.Body = b
-		next.ServeHTTP(w, r)
-		if !b.done && r.ProtoMajor == 1 {
-			// What was not read must not be taken for the next request: it comes now, or the
-			// connection ends after the reply.
-			_ = b.control.Flush()
-			if _, _ = io.CopyN(io.Discard, b, leftOver); !b.done {
-				panic(http.ErrAbortHandler)
-			}
-		}
+		// A copy: net/http looks at the body of its own request to see whether what is left
+		// of it could be taken for the next one, and then ends the connection.
+		bounded := *r
+		bounded.Body = b
+		next.ServeHTTP(w, &bounded)
 	})
 }
 
@@ -42,11 +37,7 @@ type boundedBody struct {
 	rate    int64
 	length  int64 // -1 when not known
 	read    int64
-	done    bool
 }
-
-// leftOver is how much of a body that nobody wanted is passed over.
-const leftOver = 64 << 10
 
 // extend sets the deadline that what was read so far has earned.
 func (b *boundedBody) extend() {
@@ -59,7 +50,6 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	b.read += int64(n)
 	switch {
 	case errors.Is(err, io.EOF), b.read == b.length:
-		b.done = true
 		_ = b.control.SetReadDeadline(time.Time{})
 	case err == nil:
 		b.extend()

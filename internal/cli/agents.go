@@ -62,12 +62,12 @@ func (p *program) agentsGet() *cobra.Command {
 				return doingf(errNoCard, "get card of agent %s", args[0])
 			}
 			if p.flags.output == outputTable {
-				return p.write(agent.GetCardJson()) // the bytes as they are, for signatures
+				return p.write(p.forTerminal(agent.GetCardJson())) // in a file the bytes as they are, for signatures
 			}
 			return p.printJSON(agent.GetCardJson())
 		}),
 	}
-	cmd.Flags().BoolVar(&card, "card", false, "print the agent's own card, byte for byte, and nothing else")
+	cmd.Flags().BoolVar(&card, "card", false, "print the agent's own card, byte for byte unless to a terminal, and nothing else")
 	return cmd
 }
 
@@ -242,6 +242,9 @@ func (p *program) agentDetail(a *registryv1.Agent) table {
 	for i, f := range a.GetInterfaces() {
 		faces[i] = oneLine(f.GetBinding() + " " + f.GetVersion() + " " + f.GetUrl())
 	}
+	if assumed(a) {
+		faces = []string{assumedInterface}
+	}
 	add("speaks", faces...)
 	add("card", enumText(a.GetCardSource().String(), "CARD_SOURCE_"))
 	add("push", enumText(a.GetPush().String(), "PUSH_MODE_"))
@@ -255,8 +258,18 @@ func (p *program) agentDetail(a *registryv1.Agent) table {
 	return t
 }
 
+// assumedInterface is what the gateway speaks with an agent that has no card.
+const assumedInterface = "JSONRPC " + version10 + " (assumed)"
+
+func assumed(a *registryv1.Agent) bool {
+	return len(a.GetInterfaces()) == 0 && a.GetCardSource() == registryv1.CardSource_CARD_SOURCE_NONE
+}
+
 // speaks is what an agent speaks, each once: "JSONRPC 1.0, JSONRPC 0.3".
 func speaks(a *registryv1.Agent) string {
+	if assumed(a) {
+		return assumedInterface
+	}
 	var all []string
 	seen := map[string]bool{}
 	for _, f := range a.GetInterfaces() {
@@ -296,7 +309,7 @@ func agentNames(ctx context.Context, m *management) ([]string, error) {
 	agents, err := listAgents(ctx, m, &registryv1.ListAgentsRequest{}, pageSize)
 	names := make([]string, len(agents))
 	for i, a := range agents {
-		names[i] = cobra.CompletionWithDesc(short(a.GetName()), oneLine(a.GetDisplayName()))
+		names[i] = cobra.CompletionWithDesc(short(a.GetName()), printable(oneLine(a.GetDisplayName())))
 	}
 	return names, err
 }

@@ -60,7 +60,7 @@ The version of the protocol is that of the agent's card, which is read first, un
 			defer transport.CloseIdleConnections()
 			c := &caller{
 				p: p, flags: f, agent: short(full(agentsCollection, args[0])), server: s.server,
-				client: &http.Client{Transport: &bearer{key: s.key, next: transport}},
+				client: newClient(s, transport),
 			}
 			if err := c.call(cmd.Context(), args[1:]); err != nil {
 				return &gatewayError{settings: s, err: doingf(err, "call %s", args[0])}
@@ -71,7 +71,7 @@ The version of the protocol is that of the agent's card, which is read first, un
 	flags := cmd.Flags()
 	flags.BoolVar(&f.stream, "stream", false, "print what the agent says as it comes")
 	flags.BoolVar(&f.noWait, "no-wait", false, "return as soon as the agent has a task, without waiting for its end")
-	flags.BoolVar(&f.raw, "json", false, "print the replies as they came, each on a line")
+	flags.BoolVar(&f.raw, "json", false, "print the replies as they came, each on a line; on a terminal with control characters escaped")
 	flags.StringVar(&f.contextID, "context", "", "go on in this context")
 	flags.StringVar(&f.taskID, "task", "", "go on with this task")
 	flags.StringArrayVar(&f.data, "data", nil, "add a part with this JSON value; repeat it for more")

@@ -71,7 +71,7 @@ func (r *replyPrinter) machine(raw []byte) error {
 		}
 		return r.p.printJSON(raw)
 	}
-	raw = bytes.TrimRight(raw, "\n")
+	raw = r.p.forTerminal(bytes.TrimRight(raw, "\n"))
 	return r.p.write(append(slices.Clip(raw), '\n'))
 }
 

@@ -48,6 +48,7 @@ type program struct {
 	clock    clock.Clock
 	location *time.Location
 	flags    clientFlags
+	terminal bool // results are shown by a terminal, which obeys control characters
 }
 
 func newProgram(cfg Config) *program {
@@ -61,6 +62,7 @@ func newProgram(cfg Config) *program {
 	if p.out == nil {
 		p.out = os.Stdout
 	}
+	p.terminal = isTerminal(p.out)
 	if p.err == nil {
 		p.err = os.Stderr
 	}

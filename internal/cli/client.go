@@ -3,8 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +53,7 @@ func newManagement(s settings) *management {
 	transport := newTransport()
 	// Management calls are short; the one stream there is says its headers at once.
 	transport.ResponseHeaderTimeout = headerTimeout
-	client := &http.Client{Transport: &bearer{key: s.key, next: transport}}
+	client := newClient(s, transport)
 	return &management{
 		settings: s,
 		registry: registryv1connect.NewRegistryServiceClient(client, s.server),
@@ -66,20 +69,58 @@ func newTransport() *http.Transport {
 	return t
 }
 
-// bearer adds the key to each request.
-type bearer struct {
-	key  string
-	next http.RoundTripper
+// newClient makes a client that calls one gateway with its key, and nobody else.
+func newClient(s settings, next http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: &bearer{server: s.server, key: s.key, next: next},
+		// The transport makes errors of redirects; should one get past it, it ends here.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
-// RoundTrip sends the request.
+// bearer adds the key to each request to the server that the key is for.
+type bearer struct {
+	server, key string
+	next        http.RoundTripper
+}
+
+// RoundTrip sends the request. A redirect is a [*redirectError]: what answers at the
+// address of a gateway must not choose who gets the key, or what was meant for an agent.
 func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", "signalbox-cli/"+readBuild().Version)
-	if b.key != "" {
+	if b.key != "" && b.isFor(r.URL) {
 		r.Header.Set("Authorization", "Bearer "+b.key)
 	}
-	return b.next.RoundTrip(r)
+	resp, err := b.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
+		_ = resp.Body.Close() // nothing in it is wanted
+		if u, err := resp.Location(); err == nil {
+			to = u.Redacted()
+		}
+		return nil, &redirectError{status: resp.StatusCode, server: b.server, to: to}
+	}
+	return resp, nil
+}
+
+// isFor tells whether an address is of the server.
+func (b *bearer) isFor(u *url.URL) bool {
+	server, err := url.Parse(b.server)
+	return err == nil && u.Scheme == server.Scheme && strings.EqualFold(u.Host, server.Host)
+}
+
+// redirectError is an answer that sends the caller elsewhere.
+type redirectError struct {
+	status     int
+	server, to string
+}
+
+// Error says where the caller was sent.
+func (e *redirectError) Error() string {
+	return fmt.Sprintf("%s answers with a redirect (HTTP %d) to %s, which was not followed", e.server, e.status, e.to)
 }
 
 // gatewayError remembers with which settings a call went wrong.

@@ -71,6 +71,8 @@ func TestManagement_EachCommandDoesWhatItSays(t *testing.T) {
 		{args: []string{"agents", "create", "w2", "--team", "research", "--url", "http://127.0.0.1:1", "--visibility", "all"}, code: 2, err: `"all" is not one of private, team, organization, public`},
 		{args: []string{"agents", "create", "w2", "--team", "research"}, code: 2, err: `required flag(s) "url" not set`},
 		{args: []string{"agents", "create", "dark", "--team", "research", "--url", "http://127.0.0.1:1"}, out: "card        none", err: "warning: "},
+		{args: []string{"agents", "get", "dark"}, out: "speaks      JSONRPC 1.0 (assumed)\n"},
+		{args: []string{"agents", "list", "--filter", `name = "agents/dark"`}, out: "  JSONRPC 1.0 (assumed)  "},
 		{args: []string{"agents", "get", "weather", "--card"}, out: "=" + cardJSON},
 		{args: []string{"agents", "get", "weather", "--card", "-o", "yaml"}, out: "x: 9007199254740993\n"},
 		{args: []string{"agents", "get", "dark", "--card"}, code: 1, err: "none was given"},

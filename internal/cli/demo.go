@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -71,15 +70,6 @@ func (p *program) logLessOnTerminal(flags *pflag.FlagSet) error {
 		}
 	}
 	return flags.Set(flagLogLevel, "warn")
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 var errNoAdminKey = errors.New("the admin key was made by another replica and is not in this data folder: put it there, or into SIGNALBOX_ADMIN_KEY")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,15 +22,17 @@ func (p *program) keysCommand() *cobra.Command {
 		p.keysCreate(), p.keysGet(), p.keysList(), p.keysUpdate(), p.keysDisable(), p.keysRotate())
 	cmd.Aliases = []string{"key"}
 	cmd.Long = `Manage API keys. A key is written TEAM/KEY, or teams/TEAM/keys/KEY in full. Its secret is
-shown when the key is made or rotated, and never again.`
+shown when the key is made or rotated, and never again; --out writes it to a file that only
+you can read instead.`
 	return cmd
 }
 
 func (p *program) keysCreate() *cobra.Command {
 	var team, displayName, expires string
+	var out secretFile
 	cmd := &cobra.Command{
 		Use: "create [KEY] --team TEAM", Short: "Make a key and print its secret, this once", Args: cobra.MaximumNArgs(1),
-		Example: `  signalbox keys create ci --team research --expires 90d > ci.key`,
+		Example: `  signalbox keys create ci --team research --expires 90d --out ci.key`,
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			req := &identityv1.CreateKeyRequest{
 				Parent: full(teamsCollection, team), Key: &identityv1.Key{DisplayName: displayName},
@@ -45,11 +48,15 @@ func (p *program) keysCreate() *cobra.Command {
 			if req.Key.ExpireTime, err = p.expiry(expires); err != nil {
 				return err
 			}
+			if err := out.open(); err != nil {
+				return doingf(err, "create key of team %s", team)
+			}
+			defer out.discard()
 			made, err := m.identity.CreateKey(cmd.Context(), req)
 			if err != nil {
 				return doingf(err, "create key of team %s", team)
 			}
-			return p.printSecret(made, made.GetSecret(), made.GetKey())
+			return p.handOver(made, &made.Secret, made.GetKey(), &out)
 		}),
 	}
 	cmd.Flags().StringVar(&team, "team", "", "team that the key belongs to")
@@ -57,6 +64,7 @@ func (p *program) keysCreate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("team", p.completing(teamNames)))
 	cmd.Flags().StringVar(&displayName, "display-name", "", "name for people")
 	addExpires(cmd, &expires)
+	out.add(cmd)
 	return cmd
 }
 
@@ -181,9 +189,10 @@ func (p *program) keysDisable() *cobra.Command {
 
 func (p *program) keysRotate() *cobra.Command {
 	var team, overlap string
+	var out secretFile
 	cmd := &cobra.Command{
 		Use: "rotate KEY", Short: "Give a key a new secret and print it, this once", Args: cobra.ExactArgs(1),
-		Example:           `  signalbox keys rotate research/ci --overlap 24h > ci.key`,
+		Example:           `  signalbox keys rotate research/ci --overlap 24h --out ci.key --force`,
 		ValidArgsFunction: p.completing(keyNames),
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			name, err := keyName(args[0], team)
@@ -194,28 +203,44 @@ func (p *program) keysRotate() *cobra.Command {
 			if err != nil {
 				return usagef("--overlap: %s", err)
 			}
+			if err := out.open(); err != nil {
+				return doingf(err, "rotate key %s", shortKey(name))
+			}
+			defer out.discard()
 			made, err := m.identity.RotateKey(cmd.Context(), &identityv1.RotateKeyRequest{Name: name, Overlap: durationpb.New(d)})
 			if err != nil {
 				return doingf(err, "rotate key %s", shortKey(name))
 			}
-			return p.printSecret(made, made.GetSecret(), made.GetKey())
+			return p.handOver(made, &made.Secret, made.GetKey(), &out)
 		}),
 	}
 	cmd.Flags().StringVar(&overlap, "overlap", "0s", "how long the present secret goes on working, for example 24h or 7d")
 	p.addTeamOfKey(cmd, &team)
+	out.add(cmd)
 	return cmd
 }
 
-// printSecret prints a new secret alone on standard output, so that it can be put into
-// a file, and the rest beside it.
-func (p *program) printSecret(made proto.Message, secret string, key *identityv1.Key) error {
-	if p.flags.output != outputTable {
+// handOver puts a new secret, which is one of made, into its file, or prints it alone on
+// standard output so that it can be piped, and the rest beside it.
+func (p *program) handOver(made proto.Message, secret *string, key *identityv1.Key, out *secretFile) error {
+	name := shortKey(key.GetName())
+	if out.path != "" {
+		if err := out.keep(*secret); err != nil {
+			return fmt.Errorf("key %s has a new secret, which is lost: %w; give it another with: signalbox keys rotate %s", name, err, name)
+		}
+		*secret = ""
+	}
+	switch {
+	case p.flags.output != outputTable:
 		return p.print(made, nil)
+	case out.path != "":
+		p.note("the secret of key %s is in %s; it cannot be shown again", name, out.path)
+	default:
+		if err := p.line(*secret); err != nil {
+			return err
+		}
+		p.note("this is the secret of key %s; it cannot be shown again", name)
 	}
-	if err := p.line(secret); err != nil {
-		return err
-	}
-	p.note("this is the secret of key %s; it cannot be shown again", shortKey(key.GetName()))
 	if t := key.GetPreviousSecretExpireTime(); t != nil && t.AsTime().After(p.clock.Now()) {
 		p.note("the secret before works until %s", p.moment(t))
 	}
@@ -287,7 +312,7 @@ func keyNames(ctx context.Context, m *management) ([]string, error) {
 	keys, err := listKeys(ctx, m, "teams/-", pageSize)
 	names := make([]string, len(keys))
 	for i, k := range keys {
-		names[i] = cobra.CompletionWithDesc(shortKey(k.GetName()), oneLine(k.GetDisplayName()))
+		names[i] = cobra.CompletionWithDesc(shortKey(k.GetName()), printable(oneLine(k.GetDisplayName())))
 	}
 	return names, err
 }

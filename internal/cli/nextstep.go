@@ -7,7 +7,7 @@ func nextSteps(reason string, metadata map[string]string) []string {
 	case "CREDENTIALS_MISSING":
 		return []string{
 			"give a key with --key-file FILE or SIGNALBOX_KEY, or write it to ~/.config/signalbox/config.yaml",
-			"a key is made with: signalbox keys create --team TEAM",
+			"a key is made with: signalbox keys create --team TEAM --out FILE",
 		}
 	case "CREDENTIALS_INVALID":
 		return []string{"this gateway does not know the key: check --key, SIGNALBOX_KEY and --server, or make a new one with: signalbox keys create"}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -92,7 +94,7 @@ func (p *program) printRecord(data []byte) error {
 		return fmt.Errorf("print JSON: %w", err)
 	}
 	text.WriteByte('\n')
-	return p.write(text.Bytes())
+	return p.write(escapeControls(text.Bytes()))
 }
 
 func (p *program) printTable(t table) error {
@@ -172,12 +174,57 @@ func indentJSON(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("print JSON: %w", err)
 	}
 	text.WriteByte('\n')
-	return text.Bytes(), nil
+	return escapeControls(text.Bytes()), nil
+}
+
+// escapeControls writes as \u escapes what JSON lets stand in strings although terminals
+// obey it, U+007F to U+009F, and what is no UTF-8 as the character for that. The value
+// stays the same. JSON has no other control character but the carriage return between
+// its tokens, which is left out.
+func escapeControls(data []byte) []byte {
+	safe := make([]byte, 0, len(data))
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			safe = append(safe, `\ufffd`...)
+		case r >= 0x7f && r < 0xa0:
+			safe = fmt.Appendf(safe, `\u%04x`, r)
+		case r >= ' ' || r == '\n' || r == '\t':
+			safe = append(safe, data[:size]...)
+		}
+		data = data[size:]
+	}
+	return safe
+}
+
+// forTerminal makes JSON that is printed byte for byte safe to be looked at. Programs and
+// files get the bytes.
+func (p *program) forTerminal(data []byte) []byte {
+	if p.terminal {
+		return escapeControls(data)
+	}
+	return data
+}
+
+// isTerminal tells whether a person sees what is written. Other devices, such as the
+// null one, count as terminals: what they are given does not matter.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // jsonToYAML keeps the order of members and the text of numbers: JSON is read as the
 // YAML that it is, and only its style is changed.
 func jsonToYAML(data []byte) ([]byte, error) {
+	data, err := yamlStrings(data)
+	if err != nil {
+		return nil, err
+	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
 		return nil, fmt.Errorf("print YAML: %w", err)
@@ -193,6 +240,42 @@ func jsonToYAML(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("print YAML: %w", err)
 	}
 	return text.Bytes(), nil
+}
+
+// yamlStrings writes the strings of a JSON value so that a reader of YAML takes them: it
+// knows neither pairs of surrogates nor \/, and refuses some characters unless they are
+// escaped.
+func yamlStrings(data []byte) ([]byte, error) {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		return nil, fmt.Errorf("print YAML: %w", err)
+	}
+	var out []byte
+	for rest := compact.Bytes(); len(rest) > 0; {
+		if rest[0] != '"' {
+			out, rest = append(out, rest[0]), rest[1:]
+			continue
+		}
+		end := 1
+		for rest[end] != '"' { // there is one: it is JSON
+			if rest[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		var value string
+		if err := json.Unmarshal(rest[:end+1], &value); err != nil {
+			return nil, fmt.Errorf("print YAML: %w", err)
+		}
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("print YAML: %w", err)
+		}
+		text = bytes.ReplaceAll(text, []byte("\uffff"), []byte(`\uffff`))
+		text = bytes.ReplaceAll(text, []byte("\ufffe"), []byte(`\ufffe`))
+		out, rest = append(out, escapeControls(text)...), rest[end+1:]
+	}
+	return out, nil
 }
 
 func plain(n *yaml.Node) {

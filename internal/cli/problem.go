@@ -69,7 +69,7 @@ func (p *program) report(cmd *cobra.Command, err error) {
 	var b bytes.Buffer
 	failed, ok := errors.AsType[*failure](err)
 	if !ok {
-		fmt.Fprintf(&b, "error: %s\n", err)
+		fmt.Fprintf(&b, "error: %s\n", safeText(err.Error()))
 		fmt.Fprintf(&b, "  usage   %s\n", cmd.UseLine())
 		fmt.Fprintf(&b, "  next    see: %s --help\n", cmd.CommandPath())
 		_, _ = p.err.Write(b.Bytes())
@@ -78,17 +78,17 @@ func (p *program) report(cmd *cobra.Command, err error) {
 	pr := explain(failed.err)
 	fmt.Fprintf(&b, "error: %s\n", pr.text)
 	for _, f := range pr.fields {
-		fmt.Fprintf(&b, "  field   %s\n", f)
+		fmt.Fprintf(&b, "  field   %s\n", printable(f))
 	}
 	for _, f := range pr.facts {
-		fmt.Fprintf(&b, "  %s\n", f)
+		fmt.Fprintf(&b, "  %s\n", printable(f))
 	}
 	for i, n := range pr.next {
 		head := "next"
 		if i > 0 {
 			head = "    "
 		}
-		fmt.Fprintf(&b, "  %s    %s\n", head, n)
+		fmt.Fprintf(&b, "  %s    %s\n", head, printable(n))
 	}
 	_, _ = p.err.Write(b.Bytes())
 }
@@ -231,6 +231,9 @@ func sortedFacts(metadata map[string]string) []string {
 // transportText is the innermost cause: what stands around it says the same address
 // several times.
 func transportText(err error) string {
+	if e, ok := errors.AsType[*redirectError](err); ok {
+		return e.Error()
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Error()
 	}
@@ -246,7 +249,10 @@ func nextForTransport(err error, s settings) []string {
 	var dns *net.DNSError
 	var unknownCA x509.UnknownAuthorityError
 	var wrongHost x509.HostnameError
+	var redirect *redirectError
 	switch {
+	case errors.As(err, &redirect):
+		return []string{"the key goes to " + server + " only; if the gateway has another address, name that with --server or SIGNALBOX_SERVER"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return []string{
 			fmt.Sprintf("nothing listens at %s: is the gateway running? Start one with: signalbox serve", server),

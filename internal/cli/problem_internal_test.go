@@ -73,7 +73,7 @@ func TestReport_SaysWhatWhyAndWhatNext(t *testing.T) {
   reason  CREDENTIALS_MISSING
   note    the key in x was not sent: it is for y
   next    give a key with --key-file FILE or SIGNALBOX_KEY, or write it to ~/.config/signalbox/config.yaml
-          a key is made with: signalbox keys create --team TEAM
+          a key is made with: signalbox keys create --team TEAM --out FILE
 `,
 		},
 		{

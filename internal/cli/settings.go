@@ -104,7 +104,7 @@ func (p *program) settings(localKey string) (settings, error) {
 		s.key, s.keyFrom = p.flags.key, "--"+flagKey
 	case p.flags.keyFile != "":
 		s.keyFrom = p.flags.keyFile
-		s.key, err = readKeyFile(p.flags.keyFile)
+		s.key, err = s.readKeyFile(p.flags.keyFile)
 	case p.getenv(varKey) != "":
 		s.key, s.keyFrom = p.getenv(varKey), varKey
 	case file.Key != "" || file.KeyFile != "":
@@ -119,7 +119,7 @@ func (p *program) settings(localKey string) (settings, error) {
 			break
 		}
 		s.keyFrom = besides(path, file.KeyFile, p.getenv(varHome))
-		s.key, err = readKeyFile(s.keyFrom)
+		s.key, err = s.readKeyFile(s.keyFrom)
 	}
 	if err != nil {
 		return settings{}, err
@@ -190,14 +190,24 @@ func readFileSettings(path string) (fileSettings, string, error) {
 	return s, openToOthers(path), nil
 }
 
-// openToOthers returns a warning when others can read a file that holds a key.
+// openToOthers returns a warning when others can read a file that holds a key. What is no
+// file, such as the pipe of another program's output, has no mode that matters.
 func openToOthers(path string) string {
 	info, err := os.Stat(path)
-	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%s holds a key and has mode %04o, so that other users can read it; run: chmod 600 %s",
 		path, info.Mode().Perm(), path)
+}
+
+// readKeyFile reads a key of a file that the user named, and warns when others can too.
+func (s *settings) readKeyFile(path string) (string, error) {
+	key, err := readKeyFile(path)
+	if w := openToOthers(path); err == nil && w != "" {
+		s.warnings = append(s.warnings, w)
+	}
+	return key, err
 }
 
 func readKeyFile(path string) (string, error) {

@@ -152,6 +152,28 @@ func TestSettings_WarnsOfAKeyThatOthersCanRead(t *testing.T) {
 	}
 }
 
+func TestSettings_WarnsOfAKeyFileThatOthersCanRead(t *testing.T) {
+	dir := place(t, map[string]string{"ci.key": "sb_ci\n", configFile: "key_file: ~/ci.key\n"})
+	path := filepath.Join(dir, "ci.key")
+	want := []string{path + " holds a key and has mode 0640, so that other users can read it; run: chmod 600 " + path}
+	for name, flags := range map[string]clientFlags{"the flag": {keyFile: path}, "the file's key file": {}} {
+		p := newProgram(Config{WorkDir: dir, Getenv: func(name string) string { return map[string]string{varHome: dir}[name] }})
+		p.flags = flags
+		for mode, want := range map[os.FileMode][]string{0o640: want, 0o600: nil} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.settings(adminKeyFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got.warnings); got.key != "sb_ci" || diff != "" {
+				t.Errorf("%s with mode %o: key %q, warnings (-want +got):\n%s", name, mode, got.key, diff)
+			}
+		}
+	}
+}
+
 func TestSettings_SaysWhatIsWrong(t *testing.T) {
 	tests := []struct {
 		name  string

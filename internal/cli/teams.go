@@ -139,7 +139,7 @@ func teamNames(ctx context.Context, m *management) ([]string, error) {
 	teams, err := listTeams(ctx, m, pageSize)
 	names := make([]string, len(teams))
 	for i, t := range teams {
-		names[i] = cobra.CompletionWithDesc(short(t.GetName()), oneLine(t.GetDisplayName()))
+		names[i] = cobra.CompletionWithDesc(short(t.GetName()), printable(oneLine(t.GetDisplayName())))
 	}
 	return names, err
 }
