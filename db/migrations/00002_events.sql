@@ -88,9 +88,13 @@ CREATE INDEX events_agent ON events (agent, event_sequence);
 CREATE INDEX events_team ON events (team, event_sequence);
 CREATE INDEX events_caller ON events (caller, event_sequence);
 -- Calls come in the order of their times, nearly, and a btree costs each event dear.
-CREATE INDEX events_time ON events USING brin (event_time);
+-- Blocks that are not summarized would all be read, and a vacuum may be far away.
+CREATE INDEX events_time ON events USING brin (event_time) WITH (autosummarize = on);
 
--- Catches what no other partition takes, so that a missing partition never loses an event.
+-- The gateway makes a partition for each month, as events_YYYYMM, ahead of time. A query
+-- locks the partitions that it cannot rule out with all their indexes, and there is room
+-- for some thousand locks, so they must stay few: days would be too many within a year.
+-- This one catches what no other partition takes, so that a missing partition never loses an event.
 CREATE TABLE events_default PARTITION OF events DEFAULT;
 
 -- +goose Down

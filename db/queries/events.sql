@@ -19,6 +19,10 @@ SELECT invocation_id FROM events WHERE invocation_id = ANY(@ids::uuid[]);
 -- name: EventTime :one
 SELECT clock_timestamp()::timestamptz AS now;
 
+-- OpenInvocations returns those of the ids that are open.
+-- name: OpenInvocations :many
+SELECT invocation_id FROM open_invocations WHERE invocation_id = ANY(@ids::uuid[]);
+
 -- OpenInvocationInsert keeps openings until they are closed. One whose id is open
 -- already stays as it was.
 -- name: OpenInvocationInsert :execrows

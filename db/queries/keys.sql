@@ -1,3 +1,11 @@
+-- AdminKeyKeep removes every admin key but one and returns how many it removed.
+-- name: AdminKeyKeep :execrows
+DELETE FROM admin_keys WHERE secret_sha256 <> @kept;
+
+-- KeyDeleteOfTeam removes the keys of a team, with their secrets and uses.
+-- name: KeyDeleteOfTeam :exec
+DELETE FROM keys WHERE team_uid = @team_uid;
+
 -- KeyGet returns a key by the ids of its team and itself.
 -- name: KeyGet :one
 SELECT sqlc.embed(keys), teams.team_id, key_uses.last_used_time
@@ -13,6 +21,10 @@ FROM keys
 JOIN teams ON teams.uid = keys.team_uid
 LEFT JOIN key_uses ON key_uses.key_uid = keys.uid
 WHERE keys.uid = @uid;
+
+-- KeyIDTaken tells whether a team has a key of an id.
+-- name: KeyIDTaken :one
+SELECT EXISTS (SELECT 1 FROM keys WHERE team_uid = @team_uid AND key_id = @key_id)::boolean;
 
 -- KeyInsert stores a new key.
 -- name: KeyInsert :exec
@@ -32,6 +44,14 @@ WHERE (teams.team_id, keys.key_id) > (@after_team::text, @after_key::text)
     AND (sqlc.narg(only_team)::text IS NULL OR teams.team_id = sqlc.narg(only_team))
 ORDER BY teams.team_id, keys.key_id
 LIMIT @max_rows;
+
+-- KeyListOfTeam returns every key of a team, ordered by id.
+-- name: KeyListOfTeam :many
+SELECT sqlc.embed(keys), teams.team_id
+FROM keys
+JOIN teams ON teams.uid = keys.team_uid
+WHERE keys.team_uid = @team_uid
+ORDER BY keys.key_id;
 
 -- KeySecretInsert stores the hash of a secret.
 -- name: KeySecretInsert :exec

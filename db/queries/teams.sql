@@ -10,6 +10,15 @@ SELECT * FROM teams WHERE team_id = @team_id;
 -- name: TeamGetByUID :one
 SELECT * FROM teams WHERE uid = @uid;
 
+-- TeamIDUsed tells whether a team has an id, and whether a team that was deleted had it.
+-- name: TeamIDUsed :one
+SELECT
+    EXISTS (SELECT 1 FROM teams WHERE team_id = @team_id)::boolean AS present,
+    EXISTS (
+        SELECT 1 FROM config_changes
+        WHERE resource_kind = 'team' AND verb = 'delete' AND resource_name = @team_name
+    )::boolean AS deleted;
+
 -- TeamInsert stores a new team.
 -- name: TeamInsert :exec
 INSERT INTO teams (uid, team_id, display_name, etag, create_time, update_time)
@@ -22,6 +31,12 @@ WHERE team_id > @after_id
     AND (sqlc.narg(only_team)::text IS NULL OR team_id = sqlc.narg(only_team))
 ORDER BY team_id
 LIMIT @max_rows;
+
+-- TeamOwns tells what keeps a team from being deleted.
+-- name: TeamOwns :one
+SELECT
+    EXISTS (SELECT 1 FROM agents WHERE agents.team_uid = @team_uid)::boolean AS agents,
+    EXISTS (SELECT 1 FROM keys WHERE keys.team_uid = @team_uid AND NOT keys.disabled)::boolean AS enabled_keys;
 
 -- TeamUpdate changes what may change of a team.
 -- name: TeamUpdate :exec

@@ -106,13 +106,12 @@ type api struct {
 	snapshot func() *snapshot.Snapshot
 	tokens   pageTokens
 	draining <-chan struct{}
-	tail     tailTimes
 	clock    clock.Clock
 	log      *slog.Logger
+	// tails looks for new events on behalf of all tails.
+	tails       *audit.Watcher
+	tailSilence time.Duration // 0 means what package audit takes
 }
-
-// tailTimes are the times of a tail, of which 0 means what package audit takes.
-type tailTimes struct{ poll, silence time.Duration }
 
 // validate names every fault of a configuration at once.
 func (cfg *Config) validate() error {
@@ -154,7 +153,7 @@ func New(cfg Config) (http.Handler, error) {
 	a := &api{
 		identity: cfg.Identity, registry: cfg.Registry, events: cfg.Events, syncer: cfg.Syncer, snapshot: cfg.Snapshot,
 		tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, clock: cfg.Clock, log: cfg.Logger,
-		tail: tailTimes{poll: cfg.TailPoll, silence: cfg.TailSilence},
+		tailSilence: cfg.TailSilence, tails: audit.NewWatcher(cfg.Events, cfg.TailPoll),
 	}
 	telemetry, err := otelconnect.NewInterceptor(telemetryOptions(cfg)...)
 	if err != nil {
@@ -172,7 +171,10 @@ func New(cfg Config) (http.Handler, error) {
 	closed := connect.WithHandlerOptions(open, connect.WithRequestGate(interceptor.Gate{
 		Current: func() interceptor.Authenticator { return cfg.Snapshot() }, Stale: cfg.Stale, Clock: cfg.Clock, Used: cfg.Identity.RecordUse,
 	}.Request()))
+	// Only agents bring cards; all else is little.
+	small := connect.WithHandlerOptions(closed, connect.WithReadMaxBytes(min(cfg.MaxRequest, smallRequest)))
 	f := &front{
+		meter:    newMeter(cfg.MaxRequest, cfg.Timeout),
 		services: map[string]service{},
 		errors:   connect.NewErrorWriter(closed),
 		revision: func() int64 { return cfg.Snapshot().Revision() },
@@ -180,15 +182,16 @@ func New(cfg Config) (http.Handler, error) {
 		log:      cfg.Logger,
 	}
 	f.add(registryv1.File_signalbox_registry_v1_registry_service_proto)(registryv1connect.NewRegistryServiceHandler(registryHandler{a}, closed))
-	f.add(identityv1.File_signalbox_identity_v1_identity_service_proto)(identityv1connect.NewIdentityServiceHandler(identityHandler{a}, closed))
-	f.add(auditv1.File_signalbox_audit_v1_audit_service_proto)(auditv1connect.NewAuditServiceHandler(auditHandler{a}, closed))
+	f.add(identityv1.File_signalbox_identity_v1_identity_service_proto)(identityv1connect.NewIdentityServiceHandler(identityHandler{a}, small))
+	f.add(auditv1.File_signalbox_audit_v1_audit_service_proto)(auditv1connect.NewAuditServiceHandler(auditHandler{a}, small))
 	names := []string{
 		registryv1connect.RegistryServiceName, identityv1connect.IdentityServiceName, auditv1connect.AuditServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
-	f.addNamed("ServerReflectionInfo")(grpcreflect.NewHandlerV1(reflector, closed))
-	f.addNamed("ServerReflectionInfo")(grpcreflect.NewHandlerV1Alpha(reflector, closed))
-	f.addHealth(grpchealth.NewHandler(health{names: names, draining: cfg.Draining}, open))
+	f.addNamed("ServerReflectionInfo")(grpcreflect.NewHandlerV1(reflector, small))
+	f.addNamed("ServerReflectionInfo")(grpcreflect.NewHandlerV1Alpha(reflector, small))
+	f.addHealth(grpchealth.NewHandler(health{names: names, draining: cfg.Draining}, open,
+		connect.WithReadMaxBytes(min(cfg.MaxRequest, smallRequest))))
 	return f, nil
 }
 
@@ -224,6 +227,7 @@ func (f *front) add(file protoreflect.FileDescriptor) func(path string, h http.H
 			methods[string(m.Name())] = methodKind{
 				streams: m.IsStreamingServer(),
 				get:     ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS,
+				large:   file == registryv1.File_signalbox_registry_v1_registry_service_proto,
 			}
 		}
 		f.services[path] = service{handler: h, methods: methods}

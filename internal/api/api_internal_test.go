@@ -64,7 +64,7 @@ func TestToConnect_MapsEveryError(t *testing.T) {
 		{"page token", nil, errPageToken, connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", nil},
 		{"mask", nil, &maskError{path: "f", problem: "p"}, connect.CodeInvalidArgument, "INVALID_UPDATE_MASK", map[string]string{"path": "f"}},
 		{"invalid", nil, &invalidError{field: "f", problem: "p"}, connect.CodeInvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": "f"}},
-		{"denied", nil, &deniedError{action: "write", resource: "r"}, connect.CodePermissionDenied, "PERMISSION_DENIED", map[string]string{"action": "write", "resource": "r"}},
+		{"denied", nil, &deniedError{action: "write", resource: "r", text: "no"}, connect.CodePermissionDenied, "PERMISSION_DENIED", map[string]string{"action": "write", "resource": "r"}},
 		{"hidden", nil, &hiddenError{resource: "r", cause: identity.ErrKeyNotFound}, connect.CodeNotFound, "KEY_NOT_FOUND", map[string]string{"resource": "r"}},
 		{"draining", nil, errShutdown, connect.CodeUnavailable, "SHUTTING_DOWN", nil},
 		{"database away", nil, &store.UnavailableError{Err: errors.New("dial")}, connect.CodeUnavailable, "DATABASE_UNAVAILABLE", nil},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/google/uuid"
@@ -108,7 +109,11 @@ func (h auditHandler) shown(ctx context.Context, e *audit.Event) *auditv1.Event 
 	return event
 }
 
-// TailEvents sends events as they come.
+// confirmEvery is how often a tail looks whether its caller's credential still holds
+// when it has nothing to send.
+const confirmEvery = time.Second
+
+// TailEvents sends events as they come, for as long as the caller's credential holds.
 func (h auditHandler) TailEvents(
 	ctx context.Context, req *auditv1.TailEventsRequest, stream *connect.ServerStream[auditv1.TailEventsResponse],
 ) error {
@@ -124,6 +129,7 @@ func (h auditHandler) TailEvents(
 	if err := stream.Send(nil); err != nil {
 		return err
 	}
+	caller := interceptor.FromContext(ctx)
 	tail, cancel := context.WithCancelCause(ctx)
 	watching := make(chan struct{})
 	defer func() {
@@ -132,21 +138,42 @@ func (h auditHandler) TailEvents(
 	}()
 	go func() {
 		defer close(watching)
-		select {
-		case <-h.draining:
-			cancel(errShutdown)
-		case <-tail.Done():
-		}
+		cancel(h.endOf(tail, caller.Confirm))
 	}()
+	send := func(res *auditv1.TailEventsResponse) error {
+		if err := caller.Confirm(); err != nil {
+			return err
+		}
+		return stream.Send(res)
+	}
 	err = audit.Tail(tail, audit.TailConfig{
-		Events: h.events, Query: audit.Query{Conditions: conditions, Scope: scope}, After: req.AfterSequence, Poll: h.tail.poll,
+		Events: h.events, Query: audit.Query{Conditions: conditions, Scope: scope}, After: req.AfterSequence,
+		Watch: h.tails, Caller: caller.Principal.Name,
 		// Proxies and HTTP clients give up on a response that is silent for minutes.
-		Silent: func() error { return stream.Send(&auditv1.TailEventsResponse{}) }, Silence: h.tail.silence,
+		Silent: func() error { return send(&auditv1.TailEventsResponse{}) }, Silence: h.tailSilence,
 	}, func(e audit.Event) error {
-		return stream.Send(&auditv1.TailEventsResponse{Event: h.shown(ctx, &e)})
+		return send(&auditv1.TailEventsResponse{Event: h.shown(ctx, &e)})
 	})
-	if err == nil && errors.Is(context.Cause(tail), errShutdown) {
-		return errShutdown
+	if err == nil && ctx.Err() == nil {
+		return context.Cause(tail)
 	}
 	return err
+}
+
+// endOf waits until a tail must end and returns why.
+func (h auditHandler) endOf(tail context.Context, confirm func() error) error {
+	ticker := time.NewTicker(confirmEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-h.draining:
+			return errShutdown
+		case <-tail.Done():
+			return context.Cause(tail)
+		case <-ticker.C:
+			if err := confirm(); err != nil {
+				return err
+			}
+		}
+	}
 }

@@ -12,8 +12,10 @@ import (
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
+	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
 	"github.com/signalbox-dev/signalbox/internal/api"
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/store"
@@ -180,6 +182,83 @@ func TestTailEvents_SendsWhatComesUntilTheGatewayDrains(t *testing.T) {
 			refused(t, stream.Err(), connect.CodeUnavailable, "SHUTTING_DOWN")
 		})
 	}
+}
+
+func TestTailEvents_EndsWhenTheCredentialHoldsNoLonger(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end    func(t *testing.T, p *plane, key string)
+		reason string
+	}{
+		"disabled": {func(t *testing.T, p *plane, key string) {
+			t.Helper()
+			_, err := p.admin().DisableKey(t.Context(), &identityv1.DisableKeyRequest{Name: key})
+			must(t, err)
+		}, "KEY_DISABLED"},
+		"expired": {func(_ *testing.T, p *plane, _ string) { p.clock.step(2 * time.Hour) }, "KEY_EXPIRED"},
+		"rotated": {func(t *testing.T, p *plane, key string) {
+			t.Helper()
+			_, err := p.admin().RotateKey(t.Context(), &identityv1.RotateKeyRequest{Name: key})
+			must(t, err)
+		}, "CREDENTIALS_INVALID"},
+		"deleted with its team": {func(t *testing.T, p *plane, key string) {
+			t.Helper()
+			// In one step, so that the tail cannot see the key disabled before.
+			_, err := p.pool.Exec(t.Context(), "UPDATE keys SET disabled = true")
+			must(t, err)
+			_, err = p.admin().DeleteTeam(t.Context(), &identityv1.DeleteTeamRequest{Name: strings.Split(key, "/keys/")[0]})
+			must(t, err)
+		}, "CREDENTIALS_INVALID"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, l := newAuditPlane(t)
+			key, own := p.team(t, "a")
+			_, err := p.admin().UpdateKey(t.Context(), &identityv1.UpdateKeyRequest{
+				Key: &identityv1.Key{Name: key, ExpireTime: timestamppb.New(p.clock.Now().Add(time.Hour))},
+			})
+			must(t, err)
+			after := int64(0)
+			tail := func() *connect.ServerStreamForClient[auditv1.TailEventsResponse] {
+				t.Helper()
+				stream, err := p.as(own).TailEvents(t.Context(), &auditv1.TailEventsRequest{AfterSequence: &after})
+				must(t, err)
+				return stream
+			}
+			silent, busy := tail(), tail()
+			defer func() { _, _ = silent.Close(), busy.Close() }()
+			first := l.add(t, "a", "echo")
+			for _, stream := range []*connect.ServerStreamForClient[auditv1.TailEventsResponse]{silent, busy} {
+				if !stream.Receive() || stream.Msg().GetEvent().GetName() != first {
+					t.Fatalf("tail sent %v, %v; want %s", stream.Msg(), stream.Err(), first)
+				}
+			}
+			tc.end(t, p, key)
+			if silent.Receive() {
+				t.Errorf("a silent tail sent %v", silent.Msg())
+			}
+			refused(t, silent.Err(), connect.CodeUnauthenticated, tc.reason)
+			l.add(t, "a", "echo")
+			if busy.Receive() {
+				t.Errorf("a tail sent %v after the key's end", busy.Msg())
+			}
+			refused(t, busy.Err(), connect.CodeUnauthenticated, tc.reason)
+		})
+	}
+}
+
+func TestTailEvents_NothingIsSentBetweenTwoLooks(t *testing.T) {
+	p, l := newAuditPlane(t)
+	key, own := p.team(t, "a")
+	after := int64(0)
+	stream, err := p.as(own).TailEvents(t.Context(), &auditv1.TailEventsRequest{AfterSequence: &after})
+	must(t, err)
+	defer func() { _ = stream.Close() }()
+	_, err = p.admin().DisableKey(t.Context(), &identityv1.DisableKeyRequest{Name: key})
+	must(t, err)
+	l.add(t, "a", "echo") // at once, before the next look at the key
+	if stream.Receive() {
+		t.Errorf("a tail sent %v after the key was disabled", stream.Msg())
+	}
+	refused(t, stream.Err(), connect.CodeUnauthenticated, "KEY_DISABLED")
 }
 
 func TestTailEvents_SendsResponsesWithoutAnEventWhileItIsSilent(t *testing.T) {

@@ -18,8 +18,20 @@ func authorize(ctx context.Context, action policy.Action, resource policy.Resour
 	switch {
 	case permits(action):
 		return nil
-	case permits(policy.Read), resource.Kind == policy.KindAgent && permits(policy.Discover):
-		return &deniedError{action: string(action), resource: resource.Name}
+	case permits(policy.Read):
+		return &deniedError{
+			action: string(action), resource: resource.Name,
+			text: "you may read " + resource.Name + "; changes are for the admin key",
+		}
+	case resource.Kind == policy.KindAgent && permits(policy.Discover):
+		what := "change"
+		if action == policy.Read {
+			what = "read"
+		}
+		return &deniedError{
+			action: string(action), resource: resource.Name,
+			text: "you may call " + resource.Name + " but not " + what + " its registration: that is for the team that owns it",
+		}
 	}
 	return hidden
 }
@@ -56,5 +68,5 @@ func listScope(ctx context.Context, kind policy.ResourceKind) (string, error) {
 	case p.Team != "" && permits(p.Team):
 		return p.Team, nil
 	}
-	return "", &deniedError{action: "list", resource: string(kind) + "s"}
+	return "", &deniedError{action: "list", resource: string(kind) + "s", text: "you may not list " + string(kind) + "s"}
 }

@@ -108,6 +108,9 @@ func cardOf(card *structpb.Struct, cardJSON []byte) ([]byte, error) {
 	case card != nil && len(cardJSON) > 0:
 		return nil, &invalidError{field: "agent.card", problem: "give the card once, as card or as card_json"}
 	case card != nil:
+		if moreNodes(card.GetFields(), maxCardNodes) {
+			return nil, &registry.CardError{Problem: fmt.Sprintf("it has more than %d values", maxCardNodes)}
+		}
 		raw, err := json.Marshal(card.AsMap())
 		if err != nil {
 			return nil, &invalidError{field: "agent.card", problem: fmt.Sprintf("cannot be written as JSON: %v", err)}
@@ -117,6 +120,38 @@ func cardOf(card *structpb.Struct, cardJSON []byte) ([]byte, error) {
 		return cardJSON, nil
 	}
 	return nil, nil
+}
+
+// maxCardNodes is the number of values, objects and lists that a card may have. Each
+// takes far more memory than the two or three bytes that it may be written with.
+const maxCardNodes = 50_000
+
+// moreNodes tells whether there are more values in an object than a limit.
+func moreNodes(fields map[string]*structpb.Value, limit int) bool {
+	left := limit
+	var count func(v *structpb.Value) bool // returns false when there are too many
+	count = func(v *structpb.Value) bool {
+		if left--; left < 0 {
+			return false
+		}
+		for _, inner := range v.GetListValue().GetValues() {
+			if !count(inner) {
+				return false
+			}
+		}
+		for _, inner := range v.GetStructValue().GetFields() {
+			if !count(inner) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, v := range fields {
+		if !count(v) {
+			return true
+		}
+	}
+	return false
 }
 
 // draftOf reads what may be given of a new agent; fields that are output only are

@@ -29,11 +29,12 @@ type maskError struct{ path, problem string }
 func (e *maskError) Error() string { return "update_mask: " + e.problem }
 
 // deniedError says that a caller may see a thing but not do this to it.
-type deniedError struct{ action, resource string }
-
-func (e *deniedError) Error() string {
-	return "you may see " + e.resource + " but not " + e.action + " it"
+type deniedError struct {
+	action, resource string
+	text             string // for the person who calls
 }
+
+func (e *deniedError) Error() string { return e.text }
 
 // hiddenError stands for a resource that is absent or that the caller may not see;
 // it must not matter which.
@@ -70,10 +71,13 @@ func mappings() []mapping {
 		{registry.ErrAgentExists, connect.CodeAlreadyExists, errorv1.Reason_REASON_AGENT_EXISTS},
 		{identity.ErrTeamNotFound, connect.CodeNotFound, errorv1.Reason_REASON_TEAM_NOT_FOUND},
 		{identity.ErrTeamExists, connect.CodeAlreadyExists, errorv1.Reason_REASON_TEAM_EXISTS},
+		{identity.ErrTeamIDUsed, connect.CodeAlreadyExists, errorv1.Reason_REASON_TEAM_EXISTS},
 		{identity.ErrTeamNotEmpty, connect.CodeFailedPrecondition, errorv1.Reason_REASON_TEAM_NOT_EMPTY},
 		{identity.ErrKeyNotFound, connect.CodeNotFound, errorv1.Reason_REASON_KEY_NOT_FOUND},
 		{identity.ErrKeyExists, connect.CodeAlreadyExists, errorv1.Reason_REASON_KEY_EXISTS},
 		{audit.ErrEventNotFound, connect.CodeNotFound, errorv1.Reason_REASON_EVENT_NOT_FOUND},
+		{audit.ErrQueryTooSlow, connect.CodeInvalidArgument, errorv1.Reason_REASON_INVALID_FILTER},
+		{audit.ErrTooManyTails, connect.CodeResourceExhausted, errorv1.Reason_REASON_BUSY},
 		{identity.ErrEtagMismatch, connect.CodeAborted, errorv1.Reason_REASON_ETAG_MISMATCH},
 		{registry.ErrEtagMismatch, connect.CodeAborted, errorv1.Reason_REASON_ETAG_MISMATCH},
 		{errPageToken, connect.CodeInvalidArgument, errorv1.Reason_REASON_INVALID_PAGE_TOKEN},

@@ -30,6 +30,7 @@ const revisionHeader = "X-Signalbox-Revision"
 // one log line of each call.
 type front struct {
 	services map[string]service // by "/{service}/"
+	meter    *meter
 	errors   *connect.ErrorWriter
 	revision func() int64
 	clock    clock.Clock
@@ -46,6 +47,7 @@ type service struct {
 type methodKind struct {
 	streams bool // the reply is a stream
 	get     bool // GET is served as well
+	large   bool // requests may be more than smallRequest
 }
 
 // ServeHTTP serves one call.
@@ -78,9 +80,20 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.refuse(held, r, unknownMethod(r), http.StatusNotFound)
 		return
 	}
-	svc.handler.ServeHTTP(held, r.WithContext(ctx))
+	inner := r.WithContext(ctx)
+	var body *meteredBody
+	if kind.large {
+		if body = f.meter.measure(inner); body != nil {
+			defer body.leave()
+		}
+	}
+	svc.handler.ServeHTTP(held, inner)
 	if call.Answered {
 		held.finish()
+		return
+	}
+	if body != nil && body.refused != nil {
+		f.refuse(held, r, body.refused, 0)
 		return
 	}
 	err, status := held.refusal(r, kind)
@@ -253,10 +266,12 @@ func (w *heldWriter) refusal(r *http.Request, kind methodKind) (*connect.Error, 
 		text = strings.TrimLeft(rest, " \u00a0")
 	}
 	reason := interceptor.ReasonOf(code)
-	switch code { //nolint:exhaustive // the others fit as they are
-	case connect.CodeUnknown:
+	switch {
+	case interceptor.Malformed(code, text):
+		code, reason = connect.CodeInvalidArgument, errorv1.Reason_REASON_MALFORMED_REQUEST
+	case code == connect.CodeUnknown:
 		code = connect.CodeInvalidArgument
-	case connect.CodeUnimplemented: // an unknown compression
+	case code == connect.CodeUnimplemented: // an unknown compression
 		reason = errorv1.Reason_REASON_CONTENT_TYPE_UNSUPPORTED
 	}
 	return fault.New(code, reason, text, nil), 0

@@ -33,7 +33,7 @@ type (
 func (h identityHandler) CreateTeam(ctx context.Context, req *identityv1.CreateTeamRequest) (*identityv1.Team, error) {
 	id := req.GetTeamId()
 	// Whether such a team exists is no matter: who may not make one is told just that.
-	denied := &deniedError{action: "create", resource: "teams"}
+	denied := &deniedError{action: "create", resource: "teams", text: "only the admin key creates teams"}
 	if err := authorize(ctx, policy.Write, teamResource(id), denied); err != nil {
 		return nil, denied
 	}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -62,9 +63,22 @@ func TestTeams_LiveFromCreateToDelete(t *testing.T) {
 	_, err = admin.DeleteTeam(ctx, &identityv1.DeleteTeamRequest{Name: "teams/demo"})
 	refused(t, err, connect.CodeNotFound, "TEAM_NOT_FOUND")
 
-	p.team(t, "full")
+	_, err = admin.CreateTeam(ctx, &identityv1.CreateTeamRequest{TeamId: "demo"})
+	refused(t, err, connect.CodeAlreadyExists, "TEAM_EXISTS")
+	if !strings.Contains(err.Error(), "deleted") {
+		t.Errorf("a name that was used before is refused with %v; want that it says so", err)
+	}
+
+	key, secret := p.team(t, "full")
 	_, err = admin.DeleteTeam(ctx, &identityv1.DeleteTeamRequest{Name: "teams/full"})
 	refused(t, err, connect.CodeFailedPrecondition, "TEAM_NOT_EMPTY")
+	_, err = admin.DisableKey(ctx, &identityv1.DisableKeyRequest{Name: key})
+	must(t, err)
+	_, err = admin.DeleteTeam(ctx, &identityv1.DeleteTeamRequest{Name: "teams/full"})
+	must(t, err)
+	if state := p.works(t, secret); state != "CREDENTIALS_INVALID" {
+		t.Errorf("the key of a team that was deleted: %s", state)
+	}
 }
 
 func TestCreateTeam_OneOfManyWins(t *testing.T) {
@@ -414,6 +428,45 @@ func calls() []call {
 			_, err := c.DeleteAgent(ctx, &registryv1.DeleteAgentRequest{Name: "agents/hidden", Etag: "old"})
 			return err
 		}, "ETAG_MISMATCH", "ETAG_MISMATCH", noAgent},
+	}
+}
+
+func TestDenials_SayWhoMay(t *testing.T) {
+	p := newPlane(t)
+	_, own := p.team(t, "a")
+	_, other := p.team(t, "b")
+	p.agent(t, "a", "shared", func(a *registryv1.Agent) { a.Visibility = registryv1.Visibility_VISIBILITY_ORGANIZATION })
+	for name, tc := range map[string]struct {
+		secret string
+		do     func(c clients) error
+		want   string
+	}{
+		"create a team": {own, func(c clients) error {
+			_, err := c.CreateTeam(t.Context(), &identityv1.CreateTeamRequest{TeamId: "c"})
+			return err
+		}, "only the admin key creates teams"},
+		"change the own team": {own, func(c clients) error {
+			_, err := c.UpdateTeam(t.Context(), &identityv1.UpdateTeamRequest{Team: &identityv1.Team{Name: "teams/a", DisplayName: "x"}})
+			return err
+		}, "you may read teams/a; changes are for the admin key"},
+		"create a key": {own, func(c clients) error {
+			_, err := c.CreateKey(t.Context(), &identityv1.CreateKeyRequest{Parent: "teams/a"})
+			return err
+		}, "you may read keys of teams/a; changes are for the admin key"},
+		"read another's agent": {other, func(c clients) error {
+			_, err := c.GetAgent(t.Context(), &registryv1.GetAgentRequest{Name: "agents/shared"})
+			return err
+		}, "you may call agents/shared but not read its registration: that is for the team that owns it"},
+		"delete another's agent": {other, func(c clients) error {
+			_, err := c.DeleteAgent(t.Context(), &registryv1.DeleteAgentRequest{Name: "agents/shared"})
+			return err
+		}, "you may call agents/shared but not change its registration: that is for the team that owns it"},
+	} {
+		err := tc.do(p.as(tc.secret))
+		refused(t, err, connect.CodePermissionDenied, "PERMISSION_DENIED")
+		if e, ok := errors.AsType[*connect.Error](err); !ok || e.Message() != tc.want {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -177,6 +178,99 @@ func TestGRPC_RefusalsBeforeTheHandlerHaveReasonsToo(t *testing.T) {
 				t.Errorf("%v with reason %q, want %v with %q", err, reasonOf(err), tc.code, tc.reason)
 			}
 		})
+	}
+}
+
+// A request of the wrong shape is the caller's fault, whatever codes gRPC has for it.
+func TestEnvelopes_ThatAreCutOffOrMissingAreMalformed(t *testing.T) {
+	p := newPlane(t)
+	_, secret := p.team(t, "demo")
+	message := "\x00\x00\x00\x00\x02{}"
+	for _, path := range []string{tailEvents, listTeams} {
+		for _, contentType := range []string{"application/grpc+json", "application/grpc-web+json", "application/connect+json"} {
+			if path == listTeams && contentType == "application/connect+json" {
+				continue // for streams only
+			}
+			for name, body := range map[string]string{
+				"no message": "", "cut off in the prefix": message[:3], "cut off in the message": message[:6], "two messages": message + message,
+			} {
+				t.Run(path+" "+contentType+" "+name, func(t *testing.T) {
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+path, strings.NewReader(body))
+					must(t, err)
+					req.Header.Set("Content-Type", contentType)
+					req.Header.Set("Authorization", "Bearer "+secret)
+					before := strings.Count(p.log.String(), "reason=MALFORMED_REQUEST")
+					res, err := p.http.Do(req)
+					must(t, err)
+					text, err := io.ReadAll(res.Body)
+					must(t, err)
+					must(t, res.Body.Close())
+					answer := string(text)
+					for _, header := range []http.Header{res.Header, res.Trailer} {
+						answer += " grpc-status: " + header.Get("Grpc-Status")
+					}
+					if !strings.Contains(answer, "invalid_argument") && !strings.Contains(answer, "grpc-status: 3") {
+						t.Errorf("answered %q, want code invalid_argument", answer)
+					}
+					if n := strings.Count(p.log.String(), "reason=MALFORMED_REQUEST"); n != before+1 {
+						t.Errorf("%d calls were logged as malformed, want 1; log ends with %s", n-before, p.log.String()[max(0, len(p.log.String())-300):])
+					}
+				})
+			}
+		}
+	}
+}
+
+// Cards that would take far more memory than they have bytes are refused, however
+// many come at once.
+func TestLargeCards_ManyAtOnceAreRefusedOneByOne(t *testing.T) {
+	p := newPlane(t)
+	_, secret := p.team(t, "demo")
+	body := `{"agentId":"x","agent":{"endpoints":[{"url":"http://127.0.0.1:9"}],"card":{"a":[` + strings.Repeat("[],", 60_000) + `[]]}}}`
+	var callers sync.WaitGroup
+	for range 6 {
+		callers.Go(func() {
+			res, text := p.post(t, "/signalbox.registry.v1.RegistryService/CreateAgent", "application/json", secret, body)
+			if res.StatusCode != http.StatusBadRequest || !strings.Contains(text, "50000") {
+				t.Errorf("HTTP %d: %.200s; want that the card has too many values", res.StatusCode, text)
+			}
+		})
+	}
+	callers.Wait()
+}
+
+func TestLargeRequests_WaitNoLongerThanACallMayTake(t *testing.T) {
+	p := newPlane(t, func(c *api.Config) { c.Timeout = 50 * time.Millisecond })
+	_, secret := p.team(t, "demo")
+	// Two bodies of unknown size that do not end take all the room.
+	var stuck sync.WaitGroup
+	for range 2 {
+		read, write := io.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/signalbox.registry.v1.RegistryService/CreateAgent", read)
+		must(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+secret)
+		req.ContentLength = api.DefaultMaxRequest
+		stuck.Go(func() {
+			res, err := p.http.Do(req)
+			if err == nil {
+				_ = res.Body.Close()
+			}
+		})
+		_, err = write.Write(make([]byte, 100_000))
+		must(t, err)
+		t.Cleanup(stuck.Wait)
+		t.Cleanup(cancel)
+		t.Cleanup(func() { _ = write.Close() })
+	}
+	card := `{"agentId":"x","agent":{"endpoints":[{"url":"http://127.0.0.1:9"}],"description":"` + strings.Repeat("x", 100_000) + `"}}`
+	eventually(t, "a large request to be refused", func() bool {
+		res, text := p.post(t, "/signalbox.registry.v1.RegistryService/CreateAgent", "application/json", secret, card)
+		return res.StatusCode == http.StatusTooManyRequests && strings.Contains(text, "other large requests")
+	})
+	if res, text := p.post(t, listTeams, "application/json", secret, "{}"); res.StatusCode != http.StatusOK {
+		t.Errorf("a small request meanwhile: HTTP %d: %s", res.StatusCode, text)
 	}
 }
 

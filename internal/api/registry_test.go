@@ -238,6 +238,15 @@ func TestUpdateAgent_ChangesWhatTheMaskNames(t *testing.T) {
 	if got.GetCardSource() != registryv1.CardSource_CARD_SOURCE_FETCHED || string(got.GetCardJson()) != plainCard || got.GetRevision() != 2 {
 		t.Errorf("giving up the inline card made source %v, revision %d, card %s", got.GetCardSource(), got.GetRevision(), got.GetCardJson())
 	}
+	// Get, change, update without a mask.
+	read, err := p.admin().GetAgent(t.Context(), &registryv1.GetAgentRequest{Name: "agents/echo"})
+	must(t, err)
+	read.Description = "read and written back"
+	got = update(read)
+	if got.GetCardSource() != registryv1.CardSource_CARD_SOURCE_FETCHED || got.GetDescription() != read.GetDescription() || got.GetRevision() != 2 {
+		t.Errorf("writing back what was read made source %v, revision %d, description %q", got.GetCardSource(), got.GetRevision(), got.GetDescription())
+	}
+	update(&registryv1.Agent{Description: "set"}, "description")
 	got = update(&registryv1.Agent{Endpoints: []*registryv1.Endpoint{{Url: "http://127.0.0.1:1"}}}, "endpoints")
 	if got.GetCardSource() != registryv1.CardSource_CARD_SOURCE_FETCHED || len(got.GetWarnings()) != 1 || got.GetRevision() != 3 {
 		t.Errorf("new endpoints without a card made source %v, warnings %q, revision %d", got.GetCardSource(), got.GetWarnings(), got.GetRevision())
@@ -248,7 +257,7 @@ func TestUpdateAgent_ChangesWhatTheMaskNames(t *testing.T) {
 		t.Error("an update that changes nothing made a new etag or revision")
 	}
 
-	_, err := p.admin().UpdateAgent(t.Context(), &registryv1.UpdateAgentRequest{
+	_, err = p.admin().UpdateAgent(t.Context(), &registryv1.UpdateAgentRequest{
 		Agent: &registryv1.Agent{Name: "agents/echo", Team: "teams/other"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"team"}},
 	})
 	refused(t, err, connect.CodeInvalidArgument, "INVALID_UPDATE_MASK")

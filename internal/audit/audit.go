@@ -20,6 +20,10 @@ var (
 	ErrUnavailable = errors.New("the local record is nearly full")
 	// ErrEventNotFound says that there is no such event, or none that the caller may see.
 	ErrEventNotFound = errors.New("no such event")
+	// ErrQueryTooSlow says that the database works, but did not finish a query in its time.
+	ErrQueryTooSlow = errors.New("the filter reads too much; add a time condition")
+	// ErrTooManyTails says that no more tails may be open, of this caller or in all.
+	ErrTooManyTails = errors.New("too many tails are open: end some, or try again later")
 )
 
 // Outcome says how a call ended.

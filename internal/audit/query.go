@@ -1,11 +1,8 @@
 package audit
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -97,7 +94,8 @@ type Page struct {
 	Next int64
 }
 
-// Events reads the ledger. Package store implements it.
+// Events reads the ledger. Package store implements it. What takes a query may return
+// ErrQueryTooSlow.
 type Events interface {
 	// Get returns the event of an invocation, or ErrEventNotFound, also when it is out
 	// of scope.
@@ -111,94 +109,4 @@ type Events interface {
 	// Head returns the sequence of the newest event of all; 0 when there is none. All
 	// events up to it can be read.
 	Head(ctx context.Context) (int64, error)
-}
-
-// TailConfig says what a tail sends.
-type TailConfig struct {
-	// Events is required.
-	Events Events
-	Query  Query
-	// After is the sequence after which the tail begins; nil means now.
-	After *int64
-	// Poll is the time between two looks; 0 means 250 ms.
-	Poll time.Duration
-	// Silent is called whenever nothing was sent for Silence, between two calls of send.
-	// Its error ends the tail. nil does nothing.
-	Silent func() error
-	// Silence is looked at once per Poll; 0 means DefaultSilence.
-	Silence time.Duration
-}
-
-// DefaultSilence is how long a tail sends nothing before it says that it lives.
-const DefaultSilence = 15 * time.Second
-
-// tailBatch is the number of events that a tail reads at once.
-const tailBatch = 500
-
-// Tail calls send for every event that the query wants, in the order of the sequence,
-// each once, as they reach the ledger. It returns nil when ctx ends, the error of send,
-// of cfg.Silent or of the ledger; a tail that goes on after the last event sent misses
-// nothing.
-func Tail(ctx context.Context, cfg TailConfig, send func(Event) error) error {
-	poll := cfg.Poll
-	if poll == 0 {
-		poll = 250 * time.Millisecond
-	}
-	silence := cmp.Or(cfg.Silence, DefaultSilence)
-	silent := time.NewTimer(silence)
-	defer silent.Stop()
-	sending := func(e Event) error {
-		silent.Reset(silence)
-		return send(e)
-	}
-	head, err := cfg.Events.Head(ctx)
-	cursor := head
-	if cfg.After != nil {
-		cursor = *cfg.After
-	}
-	for {
-		if err == nil && head > cursor {
-			cursor, err = tailThrough(ctx, cfg, cursor, head, sending)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return fmt.Errorf("tail events: %w", err)
-		}
-		if !pause(ctx, poll) {
-			return nil
-		}
-		select {
-		case <-silent.C:
-			silent.Reset(silence)
-			if cfg.Silent != nil {
-				err = cfg.Silent()
-			}
-		default:
-		}
-		if err == nil {
-			head, err = cfg.Events.Head(ctx)
-		}
-	}
-}
-
-// tailThrough sends the events above after and up to head, and returns where it came.
-func tailThrough(ctx context.Context, cfg TailConfig, after, head int64, send func(Event) error) (int64, error) {
-	for after < head {
-		events, err := cfg.Events.After(ctx, cfg.Query, after, head, tailBatch)
-		if err != nil {
-			return after, err
-		}
-		for i := range events {
-			if err := send(events[i]); err != nil {
-				return after, err
-			}
-			after = events[i].Sequence
-		}
-		if len(events) < tailBatch {
-			return head, nil
-		}
-	}
-	return after, nil
 }

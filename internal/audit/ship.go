@@ -20,6 +20,8 @@ type Ledger interface {
 	// Register makes p the process that ships for its replica, and returns the number
 	// of the last entry that is in the ledger; 0 when there is none.
 	Register(ctx context.Context, p Process) (uint64, error)
+	// Recorded returns those of the calls that have an event, and those that are open.
+	Recorded(ctx context.Context, invocations []uuid.UUID) (ended, open []uuid.UUID, err error)
 	// Ship appends the events that the entries finish, in order, and keeps the openings
 	// that they leave open. It passes over entries that are in the ledger already. It
 	// returns ErrReplaced when p is not the process that ships.

@@ -160,6 +160,7 @@ func (s *Shipper) Start(ctx context.Context) error {
 		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the spool is older than the database's record of it",
 			slog.Uint64("last_number", last), slog.Uint64("shipped_through", shipped))
 	}
+	s.lookForLost(ctx, shipped)
 	if err := s.cfg.Spool.Advance(shipped); err != nil {
 		return fmt.Errorf("number entries from %d: %w", shipped+1, err)
 	}
@@ -170,6 +171,82 @@ func (s *Shipper) Start(ctx context.Context) error {
 		return fmt.Errorf("release shipped entries: %w", err)
 	}
 	return nil
+}
+
+// lookForLost says when entries that pass for shipped are not in the ledger: another
+// process has shipped under their numbers, from a copy of the data directory. They are
+// lost, as nothing tells their numbers from the other's.
+func (s *Shipper) lookForLost(ctx context.Context, shipped uint64) {
+	lost, first, err := s.countLost(ctx, shipped)
+	if lost > 0 {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "entries are lost: another process ships as this replica, from a copy of its data directory",
+			slog.Int("entries", lost), slog.Uint64("first_number", first), slog.Uint64("shipped_through", shipped),
+			slog.String("replica", s.process.Replica.String()))
+	}
+	if err != nil {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "whether all shipped entries are in the database is not known", slog.Any("error", err))
+	}
+}
+
+// countLost looks at the entries up to shipped that the spool still has, which are those
+// that share a segment with newer ones.
+func (s *Shipper) countLost(ctx context.Context, shipped uint64) (lost int, first uint64, err error) {
+	for after := uint64(0); after < shipped; {
+		s.records, err = s.cfg.Spool.Read(after, s.cfg.MaxBatch, s.records)
+		if errors.Is(err, spool.ErrDamaged) || err == nil && len(s.records) == 0 {
+			return lost, first, nil // the spool says itself what is damaged
+		}
+		if err != nil {
+			return lost, first, err
+		}
+		after = s.records[len(s.records)-1].Number
+		n, from, err := s.lostOf(ctx, shipped)
+		if err != nil {
+			return lost, first, err
+		}
+		if lost == 0 {
+			first = from
+		}
+		lost += n
+	}
+	return lost, first, nil
+}
+
+// lostOf counts the records up to shipped whose calls the ledger does not have.
+func (s *Shipper) lostOf(ctx context.Context, shipped uint64) (lost int, first uint64, err error) {
+	var calls []uuid.UUID
+	var entries []SpooledEntry
+	for i := range s.records {
+		// What cannot be read makes no event, and shipping has reported it.
+		if e, err := DecodeEntry(s.records[i].Data); err == nil && s.records[i].Number <= shipped {
+			calls = append(calls, e.Invocation())
+			entries = append(entries, SpooledEntry{Number: s.records[i].Number, Entry: e})
+		}
+	}
+	if len(calls) == 0 {
+		return 0, 0, nil
+	}
+	ended, open, err := s.cfg.Ledger.Recorded(ctx, calls)
+	if err != nil {
+		return 0, 0, err
+	}
+	known := make(map[uuid.UUID]Kind, len(ended)+len(open))
+	for _, id := range open {
+		known[id] = KindOpened
+	}
+	for _, id := range ended {
+		known[id] = KindClosed
+	}
+	for i := range entries {
+		kind, ok := known[entries[i].Entry.Invocation()]
+		if ok && (kind == KindClosed || entries[i].Entry.Kind == KindOpened) {
+			continue
+		}
+		if lost++; lost == 1 {
+			first = entries[i].Number
+		}
+	}
+	return lost, first, nil
 }
 
 // Run ships until ctx ends, and returns nil then. What is in the spool by then stays

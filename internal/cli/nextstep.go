@@ -62,6 +62,8 @@ func nextSteps(reason string, metadata map[string]string) []string {
 
 	case "DATABASE_UNAVAILABLE", "RECORD_UNAVAILABLE", "CONFIGURATION_STALE":
 		return []string{"the gateway has lost its Postgres or the room for its record: look at its log and at /readyz"}
+	case "BUSY":
+		return []string{"close tails that nobody reads, send large requests one after another, or try again in a moment"}
 	case "SHUTTING_DOWN":
 		return []string{"try again when the gateway is up"}
 	case "INTERNAL", "INTERNAL_ERROR":

@@ -152,7 +152,7 @@ func TestNextSteps_KnowsEveryReason(t *testing.T) {
 	said := map[string]bool{
 		"UNSPECIFIED": true, "INVALID_ARGUMENT": true, "INVALID_ORDER": true, "INVALID_UPDATE_MASK": true, "MALFORMED_REQUEST": true,
 		"CONTENT_TYPE_UNSUPPORTED": true, "REQUEST_TIMEOUT": true, "NOT_FOUND": true, "METHOD_NOT_ALLOWED": true, "PUSH_ADDRESS_FORBIDDEN": true,
-		"PARSE_ERROR": true, "INVALID_REQUEST": true, "METHOD_NOT_FOUND": true, "INVALID_PARAMS": true, "CONTENT_TYPE_NOT_SUPPORTED": true, "CALLER_LEFT": true,
+		"PARSE_ERROR": true, "INVALID_REQUEST": true, "METHOD_NOT_FOUND": true, "INVALID_PARAMS": true, "CONTENT_TYPE_NOT_SUPPORTED": true, "CALLER_LEFT": true, "PUSH_CONFIG_NOT_DELETED": true,
 	}
 	for _, name := range errorv1.Reason_name {
 		reason := name[len("REASON_"):]

@@ -22,10 +22,13 @@ const maxAdminKeyLength = 1024
 type AdminStore interface {
 	// AdminKeys returns the hashes of the admin keys that were made so far.
 	AdminKeys(ctx context.Context) ([][32]byte, error)
-	// AddAdminKey stores a hash. When onlyFirst is true and there is one already it
-	// stores nothing and returns false; the two cannot happen in between. Storing a
-	// hash that is known changes nothing and returns true.
-	AddAdminKey(ctx context.Context, author string, hash [32]byte, onlyFirst bool) (bool, error)
+	// AddFirstAdminKey stores a hash unless there is one already, and tells whether it
+	// did; the two cannot happen in between.
+	AddFirstAdminKey(ctx context.Context, author string, hash [32]byte) (bool, error)
+	// SetAdminKey makes a hash the only one in one transaction, which replicas learn
+	// of as of any other change, and returns how many others it removed. When it is the
+	// only one already nothing changes.
+	SetAdminKey(ctx context.Context, author string, hash [32]byte) (int, error)
 }
 
 // AdminKey is the admin key as a replica knows it.
@@ -44,6 +47,11 @@ type AdminKey struct {
 // is used as it is and never stored. Otherwise the key of the file at path is used,
 // and when the installation has none at all, one is made and written there with
 // mode 0600.
+//
+// The key of the file becomes the only one that is stored: a file with another secret
+// revokes the key before, on every replica. Where replicas have data directories of
+// their own with different files, the one that started last wins; such installations
+// should set SIGNALBOX_ADMIN_KEY for all of them.
 func EnsureAdminKey(ctx context.Context, store AdminStore, path, fromEnv string, log *slog.Logger) (AdminKey, error) {
 	if fromEnv != "" {
 		if len(fromEnv) < MinAdminKeyLength {
@@ -61,8 +69,13 @@ func EnsureAdminKey(ctx context.Context, store AdminStore, path, fromEnv string,
 	secret, err := readAdminKey(path)
 	switch {
 	case err == nil:
-		if _, err := store.AddAdminKey(ctx, "signalbox", HashSecret(secret), false); err != nil {
+		removed, err := store.SetAdminKey(ctx, "signalbox", HashSecret(secret))
+		if err != nil {
 			return AdminKey{}, fmt.Errorf("store admin key: %w", err)
+		}
+		if removed > 0 {
+			log.LogAttrs(ctx, slog.LevelWarn, "the admin key was replaced by that of the key file, those before work no longer",
+				slog.Int("removed", removed))
 		}
 		return AdminKey{Secret: secret}, nil
 	case !errors.Is(err, fs.ErrNotExist):
@@ -82,7 +95,7 @@ func EnsureAdminKey(ctx context.Context, store AdminStore, path, fromEnv string,
 	if err := writeAdminKey(path, secret); err != nil {
 		return AdminKey{}, fmt.Errorf("write admin key: %w", err)
 	}
-	added, err := store.AddAdminKey(ctx, "signalbox", hash, true)
+	added, err := store.AddFirstAdminKey(ctx, "signalbox", hash)
 	if err != nil {
 		return AdminKey{}, fmt.Errorf("store admin key: %w", err)
 	}

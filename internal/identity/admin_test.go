@@ -1,9 +1,12 @@
 package identity_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,6 +52,32 @@ func TestEnsureAdminKey_MadeOnceAndFoundAgain(t *testing.T) {
 	}
 	if hashes, err := fresh.AdminKeys(t.Context()); err != nil || len(hashes) != 1 {
 		t.Errorf("a new database knows %d hashes, %v; want 1", len(hashes), err)
+	}
+}
+
+func TestEnsureAdminKey_ANewFileRevokesTheKeyBefore(t *testing.T) {
+	s := store.New(pgtest.New(t))
+	path := filepath.Join(t.TempDir(), "admin.key")
+	if _, err := identity.EnsureAdminKey(t.Context(), s, path, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	secret, hash, _ := identity.NewSecret()
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	for start, warns := range []bool{true, false} {
+		log.Reset()
+		got, err := identity.EnsureAdminKey(t.Context(), s, path, "", slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil || got.Secret != secret {
+			t.Errorf("start %d: %+v, %v", start, got, err)
+		}
+		if hashes, err := s.AdminKeys(t.Context()); err != nil || !slices.Equal(hashes, [][32]byte{hash}) {
+			t.Errorf("start %d: %d keys are known, %v; want that of the file alone", start, len(hashes), err)
+		}
+		if warned := strings.Contains(log.String(), "level=WARN") && strings.Contains(log.String(), "removed=1"); warned != warns {
+			t.Errorf("start %d logged %q, want a warning: %t", start, log.String(), warns)
+		}
 	}
 }
 

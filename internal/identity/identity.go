@@ -16,7 +16,8 @@ import (
 var (
 	ErrTeamNotFound = errors.New("no such team")
 	ErrTeamExists   = errors.New("a team of this name exists")
-	ErrTeamNotEmpty = errors.New("the team still owns agents or keys")
+	ErrTeamIDUsed   = errors.New("a team of this name existed and was deleted; its events carry the name, so it is never given out again: choose another")
+	ErrTeamNotEmpty = errors.New("the team still owns agents or enabled keys; delete its agents and disable its keys first")
 	ErrKeyNotFound  = errors.New("no such key")
 	ErrKeyExists    = errors.New("a key of this name exists")
 	ErrEtagMismatch = errors.New("the etag is old: the resource changed meanwhile")

@@ -30,7 +30,9 @@ const MaxSecrets = 2
 // its error is returned as it is, and nothing is written. When it returns false
 // nothing is written either, and the present revision is returned.
 type TeamStore interface {
-	// CreateTeam stores a team. It returns ErrTeamExists when the id is taken.
+	// CreateTeam stores a team. It returns ErrTeamExists when the id is taken, and
+	// ErrTeamIDUsed when a team that was deleted had it: events carry their team by
+	// name, and a team must not read those of another.
 	CreateTeam(ctx context.Context, author string, t Team) (Team, int64, error)
 	// Team returns the team of an id, or ErrTeamNotFound.
 	Team(ctx context.Context, id string) (Team, error)
@@ -38,8 +40,9 @@ type TeamStore interface {
 	Teams(ctx context.Context, q TeamQuery) ([]Team, error)
 	// UpdateTeam changes a team, or returns ErrTeamNotFound.
 	UpdateTeam(ctx context.Context, author string, uid uuid.UUID, edit func(*Team) (bool, error)) (Team, int64, error)
-	// DeleteTeam removes a team that check does not object to. It returns
-	// ErrTeamNotFound, or ErrTeamNotEmpty when the team owns agents or keys.
+	// DeleteTeam removes a team that check does not object to, together with its
+	// disabled keys. It returns ErrTeamNotFound, or ErrTeamNotEmpty when the team owns
+	// agents or keys that are not disabled.
 	DeleteTeam(ctx context.Context, author string, uid uuid.UUID, check func(Team) error) (int64, error)
 }
 
@@ -193,8 +196,8 @@ func (s *Service) UpdateTeam(ctx context.Context, author string, uid uuid.UUID, 
 	return t, revision, nil
 }
 
-// DeleteTeam removes a team that owns nothing; an etag that is not empty must be
-// the stored one.
+// DeleteTeam removes a team that owns nothing but disabled keys, and those with it; an
+// etag that is not empty must be the stored one.
 func (s *Service) DeleteTeam(ctx context.Context, author string, uid uuid.UUID, etag string) (int64, error) {
 	revision, err := s.store.DeleteTeam(ctx, author, uid, func(t Team) error {
 		if etag != "" && etag != t.Etag {

@@ -93,6 +93,8 @@ func (s *Server) serverArgs() []string {
 		"unix_socket_permissions=0700",
 		"max_connections=" + strconv.Itoa(s.cfg.MaxConnections),
 		"shared_buffers=64MB",
+		// A query that can rule out no partition of events locks each with its indexes.
+		"max_locks_per_transaction=512",
 		"jit=off", // our statements are short
 		"timezone=UTC",
 		"log_timezone=UTC",

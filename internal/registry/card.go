@@ -16,8 +16,19 @@ const MaxCardSize = 1 << 20
 // FetchTimeout bounds the search for a card over all endpoints.
 const FetchTimeout = 3 * time.Second
 
-// maxInterfaces is the number of interfaces that are shown of a card.
-const maxInterfaces = 64
+// Bounds of what is shown of a card's interfaces. Lists hold many agents, so what one
+// has must stay small; a card with more than is shown works all the same.
+const (
+	maxInterfaces     = 64
+	maxInterfaceBytes = 16 << 10
+)
+
+// The number of characters that the members of an interface may have.
+const (
+	maxInterfaceURL     = 2000
+	maxInterfaceTenant  = 1000
+	maxInterfaceBinding = 200
+)
 
 // maxWarning is the number of bytes that a line of warnings may have.
 const maxWarning = 600
@@ -51,22 +62,42 @@ func useCard(card []byte, source CardSource) (foundCard, error) {
 	if err != nil {
 		return foundCard{}, err
 	}
-	found := foundCard{card: card, source: source, interfaces: make([]Interface, 0, len(parsed.Interfaces))}
-	jsonRPC := false
-	for _, i := range parsed.Interfaces {
+	found := foundCard{card: card, source: source, interfaces: make([]Interface, 0, min(len(parsed.Interfaces), maxInterfaces))}
+	jsonRPC, shown, size := false, true, 0
+	for n, i := range parsed.Interfaces {
+		if err := checkInterface(n, i); err != nil {
+			return foundCard{}, err
+		}
 		jsonRPC = jsonRPC || i.Binding == a2a.BindingJSONRPC && i.Version != 0
+		size += len(i.Binding) + len(i.URL) + len(i.Tenant)
+		if shown = shown && n < maxInterfaces && size <= maxInterfaceBytes; !shown {
+			continue
+		}
 		found.interfaces = append(found.interfaces, Interface{
 			Binding: oneLine(i.Binding), Version: i.Version.String(), URL: oneLine(i.URL), Tenant: oneLine(i.Tenant),
 		})
-		if len(found.interfaces) == maxInterfaces {
-			break
-		}
 	}
 	if !jsonRPC {
 		found.warnings = append(found.warnings,
 			"the agent card names no JSON-RPC interface of version 0.3 or 1.0; the agent is not callable until it does")
 	}
 	return found, nil
+}
+
+// checkInterface refuses what is longer than the API can show.
+func checkInterface(n int, i a2a.Interface) error {
+	for _, member := range []struct {
+		name, value string
+		limit       int
+	}{
+		{"url", i.URL, maxInterfaceURL}, {"tenant", i.Tenant, maxInterfaceTenant}, {"protocol binding", i.Binding, maxInterfaceBinding},
+	} {
+		if length := utf8.RuneCountInString(member.value); length > member.limit {
+			return &CardError{Problem: fmt.Sprintf(
+				"the %s of its interface %d has %d characters; at most %d are taken", member.name, n+1, length, member.limit)}
+		}
+	}
+	return nil
 }
 
 // fetchCard looks for the card of an agent at its endpoints, in their order, for

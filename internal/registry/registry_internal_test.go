@@ -236,3 +236,68 @@ func TestFetchCard_OneHangingEndpointDoesNotStarveTheOthers(t *testing.T) {
 		}
 	})
 }
+
+func TestUseCard_RefusesInterfacesThatTheAPICannotShow(t *testing.T) {
+	card := func(url, tenant, binding string) []byte {
+		return []byte(`{"name":"A","supportedInterfaces":[{"url":"http://x","protocolBinding":"JSONRPC","protocolVersion":"1.0"},{"url":"` + url +
+			`","tenant":"` + tenant + `","protocolBinding":"` + binding + `","protocolVersion":"1.0"}]}`)
+	}
+	fits := func(n int) string { return strings.Repeat("é", n) }
+	if found, err := useCard(card(fits(2000), fits(1000), fits(200)), CardInline); err != nil || len(found.interfaces) != 2 {
+		t.Errorf("an interface at every bound: %d interfaces, %v", len(found.interfaces), err)
+	}
+	for name, raw := range map[string][]byte{
+		"url":     card(fits(2001), "", "JSONRPC"),
+		"tenant":  card("http://h", fits(1001), "JSONRPC"),
+		"binding": card("http://h", "", fits(201)),
+	} {
+		_, err := useCard(raw, CardInline)
+		if e, ok := errors.AsType[*CardError](err); !ok || !strings.Contains(e.Problem, name) || !strings.Contains(e.Problem, "interface 2") {
+			t.Errorf("%s that is too long: %v", name, err)
+		}
+	}
+}
+
+func TestUseCard_ShowsLittleOfManyInterfacesAndLooksAtAll(t *testing.T) {
+	many := func(n int, url string) []byte {
+		one := `{"url":"` + url + `","protocolBinding":"GRPC","protocolVersion":"1.0"},`
+		return []byte(`{"name":"A","supportedInterfaces":[` + strings.Repeat(one, n) +
+			`{"url":"http://x","protocolBinding":"JSONRPC","protocolVersion":"1.0"}]}`)
+	}
+	for name, tc := range map[string]struct {
+		card []byte
+		want int
+	}{
+		"many":           {many(200, "h:1"), maxInterfaces},
+		"long addresses": {many(60, "http://"+strings.Repeat("x", 1989)), 8}, // with the binding 2000 bytes each
+	} {
+		found, err := useCard(tc.card, CardInline)
+		if err != nil || len(found.interfaces) != tc.want || len(found.warnings) != 0 {
+			t.Errorf("%s: shows %d interfaces with warnings %q, %v; want %d and none", name, len(found.interfaces), found.warnings, err, tc.want)
+		}
+	}
+}
+
+func TestChangeCard_TheSameCardLeavesItsSource(t *testing.T) {
+	f := &fakes{card: []byte(`{"name":"New","url":"http://x/","protocolVersion":"0.3.0"}`)}
+	s, err := New(Config{Store: f, Cards: f, Addresses: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := []byte(`{"name":"A","url":"http://x/","protocolVersion":"0.3.0"}`)
+	was := Agent{UID: uuid.New(), ID: "a", CardSource: CardFetched, Card: card, Revision: 1, Endpoints: []Endpoint{{URL: "http://h", Weight: 1}}}
+	given := append([]byte(nil), card...)
+	next, err := s.change(t.Context(), was, Update{Card: &given})
+	if err != nil || !same(was, next) {
+		t.Errorf("giving the card that there is made %+v, %v", next, err)
+	}
+	// At new endpoints the agent's own card is looked for, as if none had been given.
+	next, err = s.change(t.Context(), was, Update{Card: &given, Endpoints: &[]Endpoint{{URL: "http://new"}}})
+	if err != nil || next.CardSource != CardFetched || string(next.Card) != string(f.card) || next.Revision != 2 {
+		t.Errorf("with new endpoints: %+v, %v", next, err)
+	}
+	other := []byte(`{"name":"Mine","url":"http://x/"}`)
+	if next, err = s.change(t.Context(), was, Update{Card: &other}); err != nil || next.CardSource != CardInline {
+		t.Errorf("another card: %+v, %v", next, err)
+	}
+}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -326,6 +327,11 @@ func (s *Service) change(ctx context.Context, was Agent, u Update) (Agent, error
 // changeCard gives next the card that the update asks for, or that its new
 // endpoints have.
 func (s *Service) changeCard(ctx context.Context, was Agent, next *Agent, u Update) error {
+	if u.Card != nil && len(was.Card) > 0 && bytes.Equal(*u.Card, was.Card) {
+		// Who reads an agent, changes something else and writes all of it back does not
+		// mean to pin a card that was fetched.
+		u.Card = nil
+	}
 	switch {
 	case u.Card != nil && len(*u.Card) > 0:
 		found, err := useCard(*u.Card, CardInline)

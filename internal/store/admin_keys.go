@@ -35,30 +35,62 @@ func (s *Store) adminKeys(ctx context.Context, db dbsqlc.DBTX) ([][32]byte, erro
 	return hashes, nil
 }
 
-// AddAdminKey implements [identity.AdminStore].
-func (s *Store) AddAdminKey(ctx context.Context, author string, hash [32]byte, onlyFirst bool) (bool, error) {
+// AddFirstAdminKey implements [identity.AdminStore].
+func (s *Store) AddFirstAdminKey(ctx context.Context, author string, hash [32]byte) (bool, error) {
 	_, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
-		if onlyFirst {
-			known, err := s.adminKeys(ctx, tx)
-			if err != nil {
-				return change{}, err
-			}
-			if len(known) > 0 {
-				return change{}, errNotFirst
-			}
-		}
-		now, err := txTime(ctx, tx)
+		known, err := s.adminKeys(ctx, tx)
 		if err != nil {
 			return change{}, err
 		}
-		_, err = s.queries.AdminKeyInsert(ctx, tx, dbsqlc.AdminKeyInsertParams{SecretSHA256: hash[:], CreateTime: now})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return change{}, errUnchanged
+		if len(known) > 0 {
+			return change{}, errNotFirst
 		}
-		return change{kind: "admin_key", verb: "create", uid: uuid.New(), name: "admin", author: author, at: now}, err
+		return s.insertAdminKey(ctx, tx, author, "create", hash)
 	})
 	if errors.Is(err, errNotFirst) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// SetAdminKey implements [identity.AdminStore].
+func (s *Store) SetAdminKey(ctx context.Context, author string, hash [32]byte) (int, error) {
+	removed := 0
+	_, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
+		known, err := s.adminKeys(ctx, tx)
+		if err != nil {
+			return change{}, err
+		}
+		if len(known) == 1 && known[0] == hash {
+			return change{}, errUnchanged
+		}
+		gone, err := s.queries.AdminKeyKeep(ctx, tx, hash[:])
+		if err != nil {
+			return change{}, fmt.Errorf("remove admin keys: %w", err)
+		}
+		removed = int(gone)
+		verb := "create"
+		if len(known) > 0 {
+			verb = "update"
+		}
+		return s.insertAdminKey(ctx, tx, author, verb, hash)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return removed, nil
+}
+
+// insertAdminKey stores a hash unless it is there. Whichever hashes came or went, the
+// history says that admin keys changed, and replicas then read all that there are.
+func (s *Store) insertAdminKey(ctx context.Context, tx pgx.Tx, author, verb string, hash [32]byte) (change, error) {
+	now, err := txTime(ctx, tx)
+	if err != nil {
+		return change{}, err
+	}
+	_, err = s.queries.AdminKeyInsert(ctx, tx, dbsqlc.AdminKeyInsertParams{SecretSHA256: hash[:], CreateTime: now})
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // no row: it was there already
+		return change{}, fmt.Errorf("store admin key: %w", err)
+	}
+	return change{kind: "admin_key", verb: verb, uid: uuid.New(), name: "admin", author: author, at: now}, nil
 }

@@ -99,7 +99,7 @@ func (e *editor) edit() {
 		})
 	default:
 		_, hash, _ := identity.NewSecret()
-		_, err = e.s.AddAdminKey(ctx, "test", hash, false)
+		_, err = e.s.SetAdminKey(ctx, "test", hash)
 	}
 	if err != nil {
 		e.t.Fatal(err)

@@ -15,16 +15,16 @@ import (
 type PartitionsConfig struct {
 	// Pool is required.
 	Pool *pgxpool.Pool
-	// Days is the number of days that have a partition ahead of time, today among them;
-	// 0 means 8.
-	Days int
+	// Months is the number of months that have a partition ahead of time, the present one
+	// among them; 0 means 3.
+	Months int
 	// Every is the time between two looks; 0 means 1 h.
 	Every time.Duration
 	// Logger gets what did not work; nil discards.
 	Logger *slog.Logger
 }
 
-// Partitions makes daily partitions of events ahead of time. A day without one loses
+// Partitions makes monthly partitions of events ahead of time. A month without one loses
 // nothing: its events wait in the default partition. Any number of replicas may run it.
 type Partitions struct {
 	cfg PartitionsConfig
@@ -35,8 +35,8 @@ func NewPartitions(cfg PartitionsConfig) (*Partitions, error) {
 	if cfg.Pool == nil {
 		return nil, errors.New("store: PartitionsConfig.Pool is required")
 	}
-	if cfg.Days == 0 {
-		cfg.Days = 8
+	if cfg.Months == 0 {
+		cfg.Months = 3
 	}
 	if cfg.Every == 0 {
 		cfg.Every = time.Hour
@@ -53,6 +53,8 @@ const (
 	// partitionWait bounds how long readers queue behind a partition that waits for
 	// another reader to end. There are many more occasions.
 	partitionWait = "SET LOCAL lock_timeout = '2s'"
+	// stateLockTimeout is the SQLSTATE of a statement that waited for longer.
+	stateLockTimeout = "55P03"
 	// partitionRetry is the time until the next look after one that did not work.
 	partitionRetry = time.Minute
 )
@@ -61,8 +63,8 @@ const (
 func (p *Partitions) Run(ctx context.Context) error {
 	for {
 		next := p.cfg.Every
-		if err := p.Ensure(ctx); err != nil && ctx.Err() == nil {
-			p.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "partitions of events not made, the default one serves", slog.Any("error", err))
+		if err := p.ensure(ctx); err != nil && ctx.Err() == nil {
+			p.warn(ctx, err)
 			next = min(next, partitionRetry)
 		}
 		timer := time.NewTimer(next)
@@ -76,48 +78,65 @@ func (p *Partitions) Run(ctx context.Context) error {
 }
 
 // Ensure makes the partitions that are missing, and moves into each the events of its
-// day that the default partition holds.
+// month that the default partition holds. When readers were in the way for too long it
+// logs that and returns nil: the default partition serves until Run has more luck.
 func (p *Partitions) Ensure(ctx context.Context) error {
-	var today time.Time
-	if err := p.cfg.Pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&today); err != nil {
+	err := p.ensure(ctx)
+	if isState(err, stateLockTimeout) {
+		p.warn(ctx, err)
+		return nil
+	}
+	return err
+}
+
+func (p *Partitions) warn(ctx context.Context, err error) {
+	p.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "partitions of events not made, the default one serves", slog.Any("error", err))
+}
+
+// ensure ends at the first month that does not work: the next would meet the same.
+func (p *Partitions) ensure(ctx context.Context) error {
+	var now time.Time
+	if err := p.cfg.Pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
 		return fault(fmt.Errorf("read the time: %w", err))
 	}
-	today = today.UTC().Truncate(24 * time.Hour)
-	days, err := p.strayDays(ctx)
+	now = now.UTC()
+	present := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	// Those to come are first: to make them in time is what keeps events from straying.
+	var months []time.Time
+	for i := range p.cfg.Months {
+		months = append(months, present.AddDate(0, i, 0))
+	}
+	strays, err := p.strayMonths(ctx)
 	if err != nil {
 		return err
 	}
-	for i := range p.cfg.Days {
-		days = append(days, today.AddDate(0, 0, i))
-	}
-	var errs []error
-	for _, day := range days {
-		if err := p.ensureDay(ctx, day); err != nil {
-			errs = append(errs, fmt.Errorf("partition of %s: %w", day.Format(time.DateOnly), err))
+	for _, month := range append(months, strays...) {
+		if err := p.ensureMonth(ctx, month); err != nil {
+			return fault(fmt.Errorf("partition of %s: %w", month.Format("2006-01"), err))
 		}
 	}
-	return fault(errors.Join(errs...))
+	return nil
 }
 
-// strayDays returns the days of events in the default partition.
-func (p *Partitions) strayDays(ctx context.Context) ([]time.Time, error) {
+// strayMonths returns the months of events in the default partition.
+func (p *Partitions) strayMonths(ctx context.Context) ([]time.Time, error) {
 	rows, err := p.cfg.Pool.Query(ctx,
-		"SELECT DISTINCT date_trunc('day', ingest_time AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM events_default LIMIT 100")
+		"SELECT DISTINCT date_trunc('month', ingest_time AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM events_default LIMIT 100")
 	if err != nil {
 		return nil, fault(fmt.Errorf("look into the default partition: %w", err))
 	}
-	days, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	months, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
 	if err != nil {
 		return nil, fault(fmt.Errorf("look into the default partition: %w", err))
 	}
-	for i := range days {
-		days[i] = days[i].UTC()
+	for i := range months {
+		months[i] = months[i].UTC()
 	}
-	return days, nil
+	return months, nil
 }
 
-func (p *Partitions) ensureDay(ctx context.Context, day time.Time) error {
-	name := "events_" + day.Format("20060102")
+func (p *Partitions) ensureMonth(ctx context.Context, month time.Time) error {
+	name := "events_" + month.Format("200601")
 	exists, err := partitionExists(ctx, p.cfg.Pool, name)
 	if err != nil || exists {
 		return err
@@ -132,7 +151,7 @@ func (p *Partitions) ensureDay(ctx context.Context, day time.Time) error {
 		if exists, err := partitionExists(ctx, tx, name); err != nil || exists {
 			return err
 		}
-		return attach(ctx, tx, name, day)
+		return attach(ctx, tx, name, month)
 	})
 }
 
@@ -148,12 +167,12 @@ func partitionExists(ctx context.Context, db queryer, name string) (bool, error)
 	return exists, err
 }
 
-// attach makes the partition of a day. To make it apart and attach it lets appending
+// attach makes the partition of a month. To make it apart and attach it lets appending
 // and reading go on, which CREATE TABLE … PARTITION OF does not.
-func attach(ctx context.Context, tx pgx.Tx, name string, day time.Time) error {
+func attach(ctx context.Context, tx pgx.Tx, name string, month time.Time) error {
 	table := pgx.Identifier{name}.Sanitize()
 	// DDL takes no parameters; these are dates and a name made of one.
-	from, to := day.Format(time.RFC3339), day.AddDate(0, 0, 1).Format(time.RFC3339)
+	from, to := month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339)
 	for _, sql := range []string{
 		// From here nothing more falls into the default partition.
 		"LOCK TABLE events_default IN ACCESS EXCLUSIVE MODE",

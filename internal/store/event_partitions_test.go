@@ -58,8 +58,9 @@ func TestPartitions_AreMadeAheadByManyReplicasWhileEventsCome(t *testing.T) {
 	}
 	wg.Wait()
 	want := []string{}
-	for i := range 8 {
-		want = append(want, "events_"+time.Now().UTC().AddDate(0, 0, i).Format("20060102"))
+	now := time.Now().UTC()
+	for i := range 3 {
+		want = append(want, "events_"+time.Date(now.Year(), now.Month()+time.Month(i), 1, 0, 0, 0, 0, time.UTC).Format("200601"))
 	}
 	want = append(want, "events_default")
 	if diff := cmp.Diff(want, partitions(t, pool)); diff != "" {
@@ -88,7 +89,7 @@ func TestPartitions_TakeWhatFellIntoTheDefaultOne(t *testing.T) {
 	}
 	r.drain()
 	// Half of them are of long ago.
-	_, err := pool.Exec(t.Context(), "UPDATE events SET ingest_time = ingest_time - interval '40 days' WHERE event_sequence <= 10")
+	_, err := pool.Exec(t.Context(), "UPDATE events SET ingest_time = ingest_time - interval '3 months' WHERE event_sequence <= 10")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestPartitions_TakeWhatFellIntoTheDefaultOne(t *testing.T) {
 	if n := rowCount(t, pool, "events_default"); n != 20 {
 		t.Fatalf("%d events are in the default partition, want all", n)
 	}
-	p := newPartitions(t, store.PartitionsConfig{Pool: pool, Days: 2})
+	p := newPartitions(t, store.PartitionsConfig{Pool: pool, Months: 2})
 	for range 2 {
 		if err := p.Ensure(t.Context()); err != nil {
 			t.Fatal(err)
@@ -109,7 +110,7 @@ func TestPartitions_TakeWhatFellIntoTheDefaultOne(t *testing.T) {
 		t.Errorf("events (-before +after):\n%s", diff)
 	}
 	if got := partitions(t, pool); len(got) != 4 {
-		t.Errorf("partitions = %v, want the day of long ago, two ahead and the default", got)
+		t.Errorf("partitions = %v, want the month of long ago, two ahead and the default", got)
 	}
 	for _, id := range want {
 		if _, err := store.NewEvents(pool).Get(t.Context(), id, audit.AllTeams()); err != nil {
@@ -118,11 +119,56 @@ func TestPartitions_TakeWhatFellIntoTheDefaultOne(t *testing.T) {
 	}
 }
 
+// Whoever reads events for long must not keep a gateway from starting.
+func TestPartitions_AReaderInTheWayIsNoFault(t *testing.T) {
+	pool := pgtest.New(t)
+	reader, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Rollback(context.Background()) }()
+	if _, err := reader.Exec(t.Context(), "SELECT count(*) FROM events"); err != nil {
+		t.Fatal(err)
+	}
+	log := &watch{}
+	p := newPartitions(t, store.PartitionsConfig{Pool: pool, Logger: log.logger()})
+	if err := p.Ensure(t.Context()); err != nil {
+		t.Errorf("Ensure = %v while somebody reads, want nil", err)
+	}
+	if n := log.count("partitions of events not made, the default one serves"); n != 1 {
+		t.Errorf("logged %d times that there are no partitions, want once", n)
+	}
+	r := startReplica(t, pool, t.TempDir())
+	r.end(r.open(), audit.Succeeded)
+	r.drain()
+	if n := rowCount(t, pool, "events_default"); n != 1 {
+		t.Errorf("%d events are in the default partition, want the one", n)
+	}
+	if err := reader.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := partitions(t, pool); len(got) != 4 {
+		t.Errorf("partitions = %v, want three months and the default", got)
+	}
+}
+
+func TestPartitions_AnUnreachableDatabaseIsAFault(t *testing.T) {
+	pool := pgtest.New(t)
+	p := newPartitions(t, store.PartitionsConfig{Pool: pool})
+	pool.Close()
+	if err := p.Ensure(t.Context()); err == nil {
+		t.Error("Ensure = nil without a database")
+	}
+}
+
 func TestPartitions_RunMakesThemAtOnceAndEndsWithItsContext(t *testing.T) {
 	pool := pgtest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	p := newPartitions(t, store.PartitionsConfig{Pool: pool, Days: 3})
+	p := newPartitions(t, store.PartitionsConfig{Pool: pool, Months: 3})
 	go func() { done <- p.Run(ctx) }()
 	poll(t, "three partitions", func() bool { return len(partitions(t, pool)) == 4 })
 	cancel()
@@ -134,7 +180,7 @@ func TestPartitions_RunMakesThemAtOnceAndEndsWithItsContext(t *testing.T) {
 // The indexes that a list needs must exist on partitions that were made apart.
 func TestPartitions_HaveTheIndexesOfEvents(t *testing.T) {
 	pool := pgtest.New(t)
-	if err := newPartitions(t, store.PartitionsConfig{Pool: pool, Days: 1}).Ensure(t.Context()); err != nil {
+	if err := newPartitions(t, store.PartitionsConfig{Pool: pool, Months: 1}).Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var attached, wanted int

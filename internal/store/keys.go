@@ -49,6 +49,14 @@ func (s *Store) CreateKey(ctx context.Context, author string, k identity.Key) (i
 		if err != nil {
 			return change{}, fmt.Errorf("read team: %w", err)
 		}
+		// Asked first, because a violated constraint is an error in the log of Postgres.
+		taken, err := s.queries.KeyIDTaken(ctx, tx, dbsqlc.KeyIDTakenParams{TeamUID: team.UID, KeyID: k.ID})
+		if err != nil {
+			return change{}, fmt.Errorf("look key id up: %w", err)
+		}
+		if taken {
+			return change{}, identity.ErrKeyExists
+		}
 		k.TeamUID, k.Etag = team.UID, newEtag()
 		err = s.queries.KeyInsert(ctx, tx, dbsqlc.KeyInsertParams{
 			UID: k.UID, TeamUID: k.TeamUID, KeyID: k.ID, DisplayName: k.DisplayName, SecretHint: k.SecretHint, Disabled: k.Disabled,
@@ -62,10 +70,10 @@ func (s *Store) CreateKey(ctx context.Context, author string, k identity.Key) (i
 		}
 		return change{kind: "key", verb: "create", uid: k.UID, name: k.Name(), author: author, after: keyDoc(k), at: k.UpdateTime}, nil
 	})
-	if violates(err, "keys_key_id_unique") {
-		return identity.Key{}, 0, identity.ErrKeyExists
+	if err != nil {
+		return identity.Key{}, 0, err
 	}
-	return k, revision, err
+	return k, revision, nil
 }
 
 // writeSecrets makes the stored secrets those of k.

@@ -22,6 +22,8 @@ import (
 type Events struct {
 	pool    *pgxpool.Pool
 	queries *dbsqlc.Queries
+	// queryTime bounds queries whose cost depends on what the reader asks for.
+	queryTime time.Duration
 }
 
 var (
@@ -30,7 +32,12 @@ var (
 )
 
 // NewEvents returns the record that pool's database holds.
-func NewEvents(pool *pgxpool.Pool) *Events { return &Events{pool: pool, queries: dbsqlc.New()} }
+func NewEvents(pool *pgxpool.Pool) *Events {
+	return &Events{pool: pool, queries: dbsqlc.New(), queryTime: queryTime}
+}
+
+// queryTime leaves a reader that has 10 s as much again to wait for a connection.
+const queryTime = 5 * time.Second
 
 // beginAppend also bounds for how long a process that hangs in the middle can keep the
 // others from appending.
@@ -59,6 +66,18 @@ func (s *Events) Heartbeat(ctx context.Context, p audit.Process, servedRevision 
 		return audit.ErrReplaced
 	}
 	return nil
+}
+
+// Recorded returns those of the calls that have an event, and those that are open.
+func (s *Events) Recorded(ctx context.Context, invocations []uuid.UUID) (ended, open []uuid.UUID, err error) {
+	// In this order none is missed that ends in between.
+	if open, err = s.queries.OpenInvocations(ctx, s.pool, invocations); err != nil {
+		return nil, nil, fault(fmt.Errorf("look for openings: %w", err))
+	}
+	if ended, err = s.queries.EventInvocations(ctx, s.pool, invocations); err != nil {
+		return nil, nil, fault(fmt.Errorf("look for events: %w", err))
+	}
+	return ended, open, nil
 }
 
 // Ship appends the events that the entries finish.

@@ -33,8 +33,6 @@ func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool, queries: dbsqlc.
 
 // The SQLSTATEs that are told apart.
 const (
-	stateForeignKey    = "23503"
-	stateUnique        = "23505"
 	stateSerialization = "40001"
 	stateDeadlock      = "40P01"
 )
@@ -104,12 +102,6 @@ func fault(err error) error {
 func isState(err error, state string) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == state
-}
-
-// violates tells whether err is the violation of a named constraint.
-func violates(err error, constraint string) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code == stateUnique || pgErr.Code == stateForeignKey) && pgErr.ConstraintName == constraint
 }
 
 // errUnchanged ends a transaction that turned out to have nothing to write.

@@ -37,16 +37,27 @@ func teamOf(row dbsqlc.Team) identity.Team {
 // CreateTeam implements [identity.TeamStore].
 func (s *Store) CreateTeam(ctx context.Context, author string, t identity.Team) (identity.Team, int64, error) {
 	revision, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
+		// Asked first, because a violated constraint is an error in the log of Postgres.
+		// Nobody else writes configuration meanwhile.
+		used, err := s.queries.TeamIDUsed(ctx, tx, dbsqlc.TeamIDUsedParams{TeamID: t.ID, TeamName: t.Name()})
+		switch {
+		case err != nil:
+			return change{}, fmt.Errorf("look team id up: %w", err)
+		case used.Present:
+			return change{}, identity.ErrTeamExists
+		case used.Deleted:
+			return change{}, identity.ErrTeamIDUsed
+		}
 		t.Etag = newEtag()
-		err := s.queries.TeamInsert(ctx, tx, dbsqlc.TeamInsertParams{
+		err = s.queries.TeamInsert(ctx, tx, dbsqlc.TeamInsertParams{
 			UID: t.UID, TeamID: t.ID, DisplayName: t.DisplayName, Etag: t.Etag, CreateTime: t.CreateTime, UpdateTime: t.UpdateTime,
 		})
 		return change{kind: "team", verb: "create", uid: t.UID, name: t.Name(), author: author, after: teamDoc(t), at: t.UpdateTime}, err
 	})
-	if violates(err, "teams_team_id_unique") {
-		return identity.Team{}, 0, identity.ErrTeamExists
+	if err != nil {
+		return identity.Team{}, 0, err
 	}
-	return t, revision, err
+	return t, revision, nil
 }
 
 // Team implements [identity.TeamStore].
@@ -102,9 +113,12 @@ func (s *Store) UpdateTeam(
 	return t, revision, err
 }
 
-// DeleteTeam implements [identity.TeamStore].
+// DeleteTeam implements [identity.TeamStore]. The team's row in the history has the
+// first revision that the deletion takes, and each of its keys one of its own after
+// that, so that replicas learn of every key that is gone.
 func (s *Store) DeleteTeam(ctx context.Context, author string, uid uuid.UUID, check func(identity.Team) error) (int64, error) {
-	revision, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
+	var last int64
+	_, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, revision int64) (change, error) {
 		t, err := s.teamInTx(ctx, tx, uid)
 		if err != nil {
 			return change{}, err
@@ -116,13 +130,64 @@ func (s *Store) DeleteTeam(ctx context.Context, author string, uid uuid.UUID, ch
 		if err != nil {
 			return change{}, err
 		}
+		owns, err := s.queries.TeamOwns(ctx, tx, uid)
+		if err != nil {
+			return change{}, fmt.Errorf("look for what the team owns: %w", err)
+		}
+		if owns.Agents || owns.EnabledKeys {
+			return change{}, identity.ErrTeamNotEmpty
+		}
+		if last, err = s.deleteTeamKeys(ctx, tx, author, uid, revision, now); err != nil {
+			return change{}, err
+		}
 		return change{kind: "team", verb: "delete", uid: uid, name: t.Name(), author: author, before: teamDoc(t), at: now},
 			s.queries.TeamDelete(ctx, tx, uid)
 	})
-	if violates(err, "keys_team_fkey") || violates(err, "agents_team_fkey") {
-		return 0, identity.ErrTeamNotEmpty
+	if err != nil {
+		return 0, err
 	}
-	return revision, err
+	return last, nil
+}
+
+// deleteTeamKeys removes the keys of a team and returns the revision of the last one,
+// or the one given when there is none.
+func (s *Store) deleteTeamKeys(
+	ctx context.Context, tx pgx.Tx, author string, team uuid.UUID, revision int64, now time.Time,
+) (int64, error) {
+	rows, err := s.queries.KeyListOfTeam(ctx, tx, team)
+	if err != nil {
+		return 0, fmt.Errorf("read keys: %w", err)
+	}
+	if len(rows) == 0 {
+		return revision, nil
+	}
+	keys := make([]identity.Key, len(rows))
+	for i, row := range rows {
+		keys[i] = keyOf(row.Key, row.TeamID, nil)
+	}
+	if err := s.addSecrets(ctx, tx, keys); err != nil {
+		return 0, err
+	}
+	for _, k := range keys {
+		if revision, err = s.queries.ConfigurationRevisionAdvance(ctx, tx); err != nil {
+			return 0, fmt.Errorf("advance revision: %w", err)
+		}
+		before, err := document(keyDoc(k))
+		if err != nil {
+			return 0, err
+		}
+		err = s.queries.ConfigChangeInsert(ctx, tx, dbsqlc.ConfigChangeInsertParams{
+			Revision: revision, ResourceKind: "key", ResourceUID: k.UID, ResourceName: k.Name(), Verb: "delete",
+			Author: author, BeforeState: before, ChangeTime: now,
+		})
+		if err != nil {
+			return 0, fmt.Errorf("append to history: %w", err)
+		}
+	}
+	if err := s.queries.KeyDeleteOfTeam(ctx, tx, team); err != nil {
+		return 0, fmt.Errorf("remove keys: %w", err)
+	}
+	return revision, nil
 }
 
 func (s *Store) teamInTx(ctx context.Context, tx pgx.Tx, uid uuid.UUID) (identity.Team, error) {

@@ -41,12 +41,8 @@ type Gate struct {
 // errStale refuses calls of a replica that does not know whether keys still hold.
 var errStale = errors.New("this replica could not confirm its configuration for too long; try another one, or again later")
 
-// authenticate returns who calls.
-func (g Gate) authenticate(header http.Header) (identity.Principal, error) {
-	secret, err := credential(header)
-	if err != nil {
-		return identity.Principal{}, err
-	}
+// authenticate returns whose a secret is.
+func (g Gate) authenticate(secret string) (identity.Principal, error) {
 	if g.Stale != nil && g.Stale() {
 		return identity.Principal{}, errStale
 	}
@@ -57,8 +53,10 @@ func (g Gate) authenticate(header http.Header) (identity.Principal, error) {
 func (g Gate) Request() connect.RequestGateFunc {
 	return func(ctx context.Context, _ connect.Spec, peer connect.Peer, header http.Header) (context.Context, error) {
 		call := FromContext(ctx)
-		var err error
-		call.Principal, err = g.authenticate(header)
+		secret, err := credential(header)
+		if err == nil {
+			call.Principal, err = g.authenticate(secret)
+		}
 		if err != nil {
 			refusal := unauthenticated(err)
 			if refusal.Code() == connect.CodeUnauthenticated && peer.Protocol == connect.ProtocolConnect {
@@ -73,6 +71,12 @@ func (g Gate) Request() connect.RequestGateFunc {
 		}
 		if call.Principal.Kind == identity.KindKey {
 			g.Used(call.Principal.UID)
+		}
+		call.Confirm = func() error {
+			if _, err := g.authenticate(secret); err != nil {
+				return unauthenticated(err)
+			}
+			return nil
 		}
 		return ctx, nil
 	}

@@ -15,6 +15,9 @@ import (
 type Call struct {
 	// Principal is who calls, once it is known.
 	Principal identity.Principal
+	// Confirm, once the principal is known, tells whether the credential still holds. It
+	// returns what a new call with it would be refused with.
+	Confirm func() error
 	// Answered tells that whatever is sent from now on has its final form. Before, it
 	// is the RPC library that found fault with the request.
 	Answered bool

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -90,10 +91,29 @@ func (o *Outer) final(ctx context.Context, err error) *connect.Error {
 	if !ok {
 		return o.Convert(ctx, err)
 	}
-	if _, ok := fault.Info(final); !ok {
-		fault.Add(final, ReasonOf(final.Code()), nil)
+	if _, ok := fault.Info(final); ok {
+		return final
 	}
+	if Malformed(final.Code(), final.Message()) {
+		return fault.New(connect.CodeInvalidArgument, errorv1.Reason_REASON_MALFORMED_REQUEST, final.Message(), nil)
+	}
+	fault.Add(final, ReasonOf(final.Code()), nil)
 	return final
+}
+
+// Malformed tells whether an error of the RPC library blames the bytes of a request: a
+// stream that ends within a message, or that has none or more than the one it should
+// have. The codes alone, which are those of gRPC, would blame the gateway or the method.
+func Malformed(code connect.Code, text string) bool {
+	begins := func(prefix string) bool { return strings.HasPrefix(text, prefix) }
+	switch code { //nolint:exhaustive // the others say what they mean
+	case connect.CodeInternal:
+		return begins("protocol error:") || begins("corrupt response:") || begins("unmarshal end stream message:") ||
+			begins("unmarshal web trailers:")
+	case connect.CodeUnimplemented:
+		return strings.HasSuffix(text, " has zero messages") || strings.HasSuffix(text, " has multiple messages")
+	}
+	return false
 }
 
 // invalidMessage adds the reason to what the validator found. The error carries

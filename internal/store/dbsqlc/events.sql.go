@@ -256,6 +256,31 @@ func (q *Queries) OpenInvocationTakeThrough(ctx context.Context, db DBTX, arg Op
 	return items, nil
 }
 
+const openInvocations = `-- name: OpenInvocations :many
+SELECT invocation_id FROM open_invocations WHERE invocation_id = ANY($1::uuid[])
+`
+
+// OpenInvocations returns those of the ids that are open.
+func (q *Queries) OpenInvocations(ctx context.Context, db DBTX, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, openInvocations, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var invocation_id uuid.UUID
+		if err := rows.Scan(&invocation_id); err != nil {
+			return nil, err
+		}
+		items = append(items, invocation_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const replicaAdvance = `-- name: ReplicaAdvance :exec
 UPDATE replicas
 SET shipped_through = $1, heartbeat_time = clock_timestamp()

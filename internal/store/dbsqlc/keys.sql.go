@@ -12,6 +12,29 @@ import (
 	"github.com/google/uuid"
 )
 
+const adminKeyKeep = `-- name: AdminKeyKeep :execrows
+DELETE FROM admin_keys WHERE secret_sha256 <> $1
+`
+
+// AdminKeyKeep removes every admin key but one and returns how many it removed.
+func (q *Queries) AdminKeyKeep(ctx context.Context, db DBTX, kept []byte) (int64, error) {
+	result, err := db.Exec(ctx, adminKeyKeep, kept)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const keyDeleteOfTeam = `-- name: KeyDeleteOfTeam :exec
+DELETE FROM keys WHERE team_uid = $1
+`
+
+// KeyDeleteOfTeam removes the keys of a team, with their secrets and uses.
+func (q *Queries) KeyDeleteOfTeam(ctx context.Context, db DBTX, teamUid uuid.UUID) error {
+	_, err := db.Exec(ctx, keyDeleteOfTeam, teamUid)
+	return err
+}
+
 const keyGet = `-- name: KeyGet :one
 SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, teams.team_id, key_uses.last_used_time
 FROM keys
@@ -85,6 +108,23 @@ func (q *Queries) KeyGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (KeyG
 		&i.LastUsedTime,
 	)
 	return i, err
+}
+
+const keyIDTaken = `-- name: KeyIDTaken :one
+SELECT EXISTS (SELECT 1 FROM keys WHERE team_uid = $1 AND key_id = $2)::boolean
+`
+
+type KeyIDTakenParams struct {
+	TeamUID uuid.UUID
+	KeyID   string
+}
+
+// KeyIDTaken tells whether a team has a key of an id.
+func (q *Queries) KeyIDTaken(ctx context.Context, db DBTX, arg KeyIDTakenParams) (bool, error) {
+	row := db.QueryRow(ctx, keyIDTaken, arg.TeamUID, arg.KeyID)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const keyInsert = `-- name: KeyInsert :exec
@@ -177,6 +217,52 @@ func (q *Queries) KeyList(ctx context.Context, db DBTX, arg KeyListParams) ([]Ke
 			&i.Key.UpdateTime,
 			&i.TeamID,
 			&i.LastUsedTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const keyListOfTeam = `-- name: KeyListOfTeam :many
+SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, teams.team_id
+FROM keys
+JOIN teams ON teams.uid = keys.team_uid
+WHERE keys.team_uid = $1
+ORDER BY keys.key_id
+`
+
+type KeyListOfTeamRow struct {
+	Key    Key
+	TeamID string
+}
+
+// KeyListOfTeam returns every key of a team, ordered by id.
+func (q *Queries) KeyListOfTeam(ctx context.Context, db DBTX, teamUid uuid.UUID) ([]KeyListOfTeamRow, error) {
+	rows, err := db.Query(ctx, keyListOfTeam, teamUid)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []KeyListOfTeamRow
+	for rows.Next() {
+		var i KeyListOfTeamRow
+		if err := rows.Scan(
+			&i.Key.UID,
+			&i.Key.TeamUID,
+			&i.Key.KeyID,
+			&i.Key.DisplayName,
+			&i.Key.SecretHint,
+			&i.Key.Disabled,
+			&i.Key.ExpireTime,
+			&i.Key.Etag,
+			&i.Key.CreateTime,
+			&i.Key.UpdateTime,
+			&i.TeamID,
 		); err != nil {
 			return nil, err
 		}

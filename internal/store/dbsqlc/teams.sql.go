@@ -60,6 +60,33 @@ func (q *Queries) TeamGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (Tea
 	return i, err
 }
 
+const teamIDUsed = `-- name: TeamIDUsed :one
+SELECT
+    EXISTS (SELECT 1 FROM teams WHERE team_id = $1)::boolean AS present,
+    EXISTS (
+        SELECT 1 FROM config_changes
+        WHERE resource_kind = 'team' AND verb = 'delete' AND resource_name = $2
+    )::boolean AS deleted
+`
+
+type TeamIDUsedParams struct {
+	TeamID   string
+	TeamName string
+}
+
+type TeamIDUsedRow struct {
+	Present bool
+	Deleted bool
+}
+
+// TeamIDUsed tells whether a team has an id, and whether a team that was deleted had it.
+func (q *Queries) TeamIDUsed(ctx context.Context, db DBTX, arg TeamIDUsedParams) (TeamIDUsedRow, error) {
+	row := db.QueryRow(ctx, teamIDUsed, arg.TeamID, arg.TeamName)
+	var i TeamIDUsedRow
+	err := row.Scan(&i.Present, &i.Deleted)
+	return i, err
+}
+
 const teamInsert = `-- name: TeamInsert :exec
 INSERT INTO teams (uid, team_id, display_name, etag, create_time, update_time)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -127,6 +154,25 @@ func (q *Queries) TeamList(ctx context.Context, db DBTX, arg TeamListParams) ([]
 		return nil, err
 	}
 	return items, nil
+}
+
+const teamOwns = `-- name: TeamOwns :one
+SELECT
+    EXISTS (SELECT 1 FROM agents WHERE agents.team_uid = $1)::boolean AS agents,
+    EXISTS (SELECT 1 FROM keys WHERE keys.team_uid = $1 AND NOT keys.disabled)::boolean AS enabled_keys
+`
+
+type TeamOwnsRow struct {
+	Agents      bool
+	EnabledKeys bool
+}
+
+// TeamOwns tells what keeps a team from being deleted.
+func (q *Queries) TeamOwns(ctx context.Context, db DBTX, teamUid uuid.UUID) (TeamOwnsRow, error) {
+	row := db.QueryRow(ctx, teamOwns, teamUid)
+	var i TeamOwnsRow
+	err := row.Scan(&i.Agents, &i.EnabledKeys)
+	return i, err
 }
 
 const teamUpdate = `-- name: TeamUpdate :exec

@@ -61,9 +61,9 @@ const (
 	Reason_REASON_AGENT_EXISTS Reason = 21
 	// The team does not exist, or the caller may not see it.
 	Reason_REASON_TEAM_NOT_FOUND Reason = 22
-	// A team of this name exists.
+	// A team of this name exists, or did: names of teams are never given out twice.
 	Reason_REASON_TEAM_EXISTS Reason = 23
-	// The team still owns agents or keys.
+	// The team still owns agents or keys that are not disabled.
 	Reason_REASON_TEAM_NOT_EMPTY Reason = 24
 	// The key does not exist, or the caller may not see it.
 	Reason_REASON_KEY_NOT_FOUND Reason = 25
@@ -93,6 +93,9 @@ const (
 	Reason_REASON_CONFIGURATION_STALE Reason = 52
 	// The gateway is shutting down.
 	Reason_REASON_SHUTTING_DOWN Reason = 53
+	// Too much of this kind is under way: too many open tails, or too many large requests
+	// at once. Try again later.
+	Reason_REASON_BUSY Reason = 54
 	// The body is over the bound.
 	Reason_REASON_REQUEST_TOO_LARGE Reason = 60
 	// The content type is not one that this path of the management plane takes.
@@ -127,6 +130,9 @@ const (
 	Reason_REASON_INVALID_AGENT_RESPONSE Reason = 76
 	// The caller left before the agent answered. Only in events.
 	Reason_REASON_CALLER_LEFT Reason = 77
+	// A push config of a caller whose key was revoked could not be deleted at the agent.
+	// Only in events.
+	Reason_REASON_PUSH_CONFIG_NOT_DELETED Reason = 78
 	// A fault of the gateway; its log has the cause.
 	Reason_REASON_INTERNAL Reason = 90
 )
@@ -165,6 +171,7 @@ var (
 		51: "REASON_RECORD_UNAVAILABLE",
 		52: "REASON_CONFIGURATION_STALE",
 		53: "REASON_SHUTTING_DOWN",
+		54: "REASON_BUSY",
 		60: "REASON_REQUEST_TOO_LARGE",
 		61: "REASON_CONTENT_TYPE_UNSUPPORTED",
 		62: "REASON_REQUEST_TIMEOUT",
@@ -182,6 +189,7 @@ var (
 		75: "REASON_PUSH_NOTIFICATION_NOT_SUPPORTED",
 		76: "REASON_INVALID_AGENT_RESPONSE",
 		77: "REASON_CALLER_LEFT",
+		78: "REASON_PUSH_CONFIG_NOT_DELETED",
 		90: "REASON_INTERNAL",
 	}
 	Reason_value = map[string]int32{
@@ -216,6 +224,7 @@ var (
 		"REASON_RECORD_UNAVAILABLE":              51,
 		"REASON_CONFIGURATION_STALE":             52,
 		"REASON_SHUTTING_DOWN":                   53,
+		"REASON_BUSY":                            54,
 		"REASON_REQUEST_TOO_LARGE":               60,
 		"REASON_CONTENT_TYPE_UNSUPPORTED":        61,
 		"REASON_REQUEST_TIMEOUT":                 62,
@@ -233,6 +242,7 @@ var (
 		"REASON_PUSH_NOTIFICATION_NOT_SUPPORTED": 75,
 		"REASON_INVALID_AGENT_RESPONSE":          76,
 		"REASON_CALLER_LEFT":                     77,
+		"REASON_PUSH_CONFIG_NOT_DELETED":         78,
 		"REASON_INTERNAL":                        90,
 	}
 )
@@ -268,7 +278,7 @@ var File_signalbox_error_v1_reason_proto protoreflect.FileDescriptor
 
 const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\x97\v\n" +
+	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xcc\v\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n" +
@@ -301,7 +311,8 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x1bREASON_DATABASE_UNAVAILABLE\x102\x12\x1d\n" +
 	"\x19REASON_RECORD_UNAVAILABLE\x103\x12\x1e\n" +
 	"\x1aREASON_CONFIGURATION_STALE\x104\x12\x18\n" +
-	"\x14REASON_SHUTTING_DOWN\x105\x12\x1c\n" +
+	"\x14REASON_SHUTTING_DOWN\x105\x12\x0f\n" +
+	"\vREASON_BUSY\x106\x12\x1c\n" +
 	"\x18REASON_REQUEST_TOO_LARGE\x10<\x12#\n" +
 	"\x1fREASON_CONTENT_TYPE_UNSUPPORTED\x10=\x12\x1a\n" +
 	"\x16REASON_REQUEST_TIMEOUT\x10>\x12\x14\n" +
@@ -318,7 +329,8 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"!REASON_CONTENT_TYPE_NOT_SUPPORTED\x10J\x12*\n" +
 	"&REASON_PUSH_NOTIFICATION_NOT_SUPPORTED\x10K\x12!\n" +
 	"\x1dREASON_INVALID_AGENT_RESPONSE\x10L\x12\x16\n" +
-	"\x12REASON_CALLER_LEFT\x10M\x12\x13\n" +
+	"\x12REASON_CALLER_LEFT\x10M\x12\"\n" +
+	"\x1eREASON_PUSH_CONFIG_NOT_DELETED\x10N\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10ZB\xd4\x01\n" +
 	"\x16com.signalbox.error.v1B\vReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3"
 
