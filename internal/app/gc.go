@@ -11,7 +11,7 @@ import (
 // of it is alive. A gateway keeps little alive and allocates for every call, so with
 // Go's own setting, which lets the heap double, it would collect hundreds of times
 // a second.
-const heapRoom = 64 << 20
+const heapRoom = 32 << 20
 
 // giveHeapRoom makes the collector wait for heapRoom, or for a doubling when that is
 // more, so that a large heap costs no more memory than without. The environment's

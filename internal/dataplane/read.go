@@ -115,6 +115,10 @@ func checkContentType(h http.Header) *fault {
 	}
 }
 
+// eagerBody is how much of an announced body gets its memory at once: enough for most
+// bodies, little enough for callers who announce and do not send.
+const eagerBody = 128 << 10
+
 // readBody reads the body within its bound. A body must keep up with a rate, so that
 // slow callers do not hold connections.
 func (c *call) readBody() *fault {
@@ -125,7 +129,7 @@ func (c *call) readBody() *fault {
 	}
 	// One byte more than announced, so that the end is seen without growing; but what
 	// is only announced takes no memory yet.
-	size := min(length, shortBody)
+	size := min(length, eagerBody)
 	if size < 0 {
 		size = 4 << 10
 	}
