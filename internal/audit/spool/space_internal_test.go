@@ -83,6 +83,7 @@ func TestDiskFull_ClosesWhatIsOpenAndRecovers(t *testing.T) {
 	if n, err := s.AppendOpening(testEntry(s.next)); err != nil || n != last+uint64(closings)+1 {
 		t.Errorf("opening with room again: %d, %v; want %d", n, err, last+uint64(closings)+1)
 	}
+	settled(retry) // that opening took the spare, so the next one is being made
 	if tmp, _ := filepath.Glob(filepath.Join(s.dir, "*"+tmpSuffix)); len(tmp) > 0 {
 		t.Errorf("parts of segments left: %v", tmp)
 	}
