@@ -72,7 +72,8 @@ func (l *load) run(ctx context.Context, name string, stream bool) {
 
 func TestRecord_KilledAtAnyMomentLosesNoReplysEventAndWritesNoneTwice(t *testing.T) {
 	dsn, dataDir := pgtest.ConnString(t), t.TempDir()
-	agent := peers.StartHostile(t, peers.HostileConfig{})
+	// Some streams take long enough that every kill meets open calls.
+	agent := peers.StartHostile(t, peers.HostileConfig{Delay: 100 * time.Millisecond})
 	child := gatewaytest.StartChild(t, dsn, dataDir)
 	key := child.Team("demo")
 	child.Agent("echo", "demo", agent.URL)
@@ -88,7 +89,11 @@ func TestRecord_KilledAtAnyMomentLosesNoReplysEventAndWritesNoneTwice(t *testing
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for i := range 6 {
-			wg.Go(func() { l.run(ctx, fmt.Sprintf("r%d-c%d", round, i), i%3 == 0) })
+			name := fmt.Sprintf("r%d-c%d", round, i)
+			if i == 0 {
+				name = peers.HostilePrefix + string(peers.SlowFirst) + "-" + name
+			}
+			wg.Go(func() { l.run(ctx, name, i%3 == 0) })
 		}
 		<-time.After(time.Duration(20+random.IntN(380)) * time.Millisecond)
 		child.Kill()
