@@ -32,10 +32,12 @@ WHERE agents.uid = @uid;
 -- name: AgentInsert :exec
 INSERT INTO agents (
     uid, agent_id, team_uid, display_name, description, tags, visibility, lifecycle_state, push_mode,
-    push_allowed_hosts, forward_headers, trust_card_authority, warnings, current_revision, etag, create_time, update_time
+    push_allowed_hosts, forward_headers, trust_card_authority, preferred_dialects, card_shape, card_keys,
+    warnings, current_revision, etag, create_time, update_time
 ) VALUES (
     @uid, @agent_id, @team_uid, @display_name, @description, @tags, @visibility, @lifecycle_state, @push_mode,
-    @push_allowed_hosts, @forward_headers, @trust_card_authority, @warnings, @current_revision, @etag, @create_time, @update_time
+    @push_allowed_hosts, @forward_headers, @trust_card_authority, @preferred_dialects, @card_shape, @card_keys,
+    @warnings, @current_revision, @etag, @create_time, @update_time
 );
 
 -- AgentNameInsert gives an agent its names.
@@ -56,8 +58,11 @@ ORDER BY agent_name;
 
 -- AgentRevisionInsert stores what an agent is from a revision on.
 -- name: AgentRevisionInsert :exec
-INSERT INTO agent_revisions (agent_uid, revision, card, card_source, endpoints, interfaces, create_time)
-VALUES (@agent_uid, @revision, @card, @card_source, @endpoints, @interfaces, @create_time);
+INSERT INTO agent_revisions (
+    agent_uid, revision, card, card_source, card_verification, card_key_id, endpoints, interfaces, create_time
+) VALUES (
+    @agent_uid, @revision, @card, @card_source, @card_verification, @card_key_id, @endpoints, @interfaces, @create_time
+);
 
 -- AgentSnapshot returns every agent.
 -- name: AgentSnapshot :many
@@ -95,6 +100,9 @@ SET display_name = @display_name,
     push_allowed_hosts = @push_allowed_hosts,
     forward_headers = @forward_headers,
     trust_card_authority = @trust_card_authority,
+    preferred_dialects = @preferred_dialects,
+    card_shape = @card_shape,
+    card_keys = @card_keys,
     warnings = @warnings,
     current_revision = @current_revision,
     etag = @etag,

@@ -43,11 +43,13 @@ FROM context_bindings WHERE agent_uid = @agent_uid AND context_id = ANY(@context
 UNION ALL
 SELECT false, context_id, owner_uid, endpoint_url, '', false FROM claimed;
 
--- OwnershipTasksOf lists the tasks of an owner.
--- name: OwnershipTasksOf :many
-SELECT task_id FROM task_bindings
+-- OwnershipTasksCount counts the tasks of an owner, less those that the replica is
+-- about to write and counts itself.
+-- name: OwnershipTasksCount :one
+SELECT count(*) FROM task_bindings
 WHERE agent_uid = @agent_uid AND owner_uid = @owner_uid
-    AND (@context_id::text = '' OR context_id = @context_id::text);
+    AND (@context_id::text = '' OR context_id = @context_id::text)
+    AND task_id <> ALL(@without::text[]);
 
 -- OwnershipTasksWrite binds tasks. A task of another owner stays as it is.
 -- name: OwnershipTasksWrite :many

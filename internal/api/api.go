@@ -72,6 +72,9 @@ type Config struct {
 	// Stale tells that the database could not confirm the snapshot for too long, so
 	// that its keys may have been revoked; calls are then refused. nil means never.
 	Stale func() bool
+	// PublicURL is where callers of agents reach the gateway; empty when it is not known,
+	// and then the addresses of agents are shown as paths.
+	PublicURL string
 	// PageTokenKey seals page tokens; required, 32 bytes at least, the same on every replica.
 	PageTokenKey []byte
 	// Draining, when it is closed, ends tails and makes health answer NOT_SERVING;
@@ -104,6 +107,7 @@ type api struct {
 	events   audit.Events
 	syncer   Syncer
 	snapshot func() *snapshot.Snapshot
+	public   publicAddress
 	tokens   pageTokens
 	draining <-chan struct{}
 	clock    clock.Clock
@@ -152,7 +156,7 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	a := &api{
 		identity: cfg.Identity, registry: cfg.Registry, events: cfg.Events, syncer: cfg.Syncer, snapshot: cfg.Snapshot,
-		tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, clock: cfg.Clock, log: cfg.Logger,
+		public: newPublicAddress(cfg.PublicURL), tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, clock: cfg.Clock, log: cfg.Logger,
 		tailSilence: cfg.TailSilence, tails: audit.NewWatcher(cfg.Events, cfg.TailPoll),
 	}
 	telemetry, err := otelconnect.NewInterceptor(telemetryOptions(cfg)...)

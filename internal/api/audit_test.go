@@ -57,7 +57,7 @@ func (l *ledger) add(t *testing.T, team, agent string) string {
 	now := time.Now()
 	must(t, recorder.Open(&audit.Opening{
 		Invocation: id, Time: now, Caller: "teams/" + team + "/keys/laptop", CallerUID: uuid.New(), Team: team, SourceAddress: "192.0.2.1",
-		Agent: agent, AgentUID: uuid.New(), Endpoint: "http://h", Method: "SendMessage", Dialect: "JSONRPC/1.0", RequestID: "1", RequestBytes: 12,
+		Agent: agent, AgentUID: uuid.New(), Endpoint: "http://h", Method: "SendMessage", Dialect: "JSONRPC/1.0", UpstreamDialect: "GRPC/1.0", RequestID: "1", RequestBytes: 12,
 		TraceID: strings.Repeat("a", 32), SpanID: strings.Repeat("b", 16),
 		Decision: &audit.Decision{
 			Permitted: true, Rules: []string{"own-team"}, Revision: 3, Principal: "p", Action: "invoke", Resource: "agents/" + agent,
@@ -136,7 +136,8 @@ func TestEvents_AreListedReadAndFilteredWithinTheCallersTeam(t *testing.T) {
 	must(t, err)
 	if e.GetOutcome() != auditv1.Outcome_OUTCOME_FAILED || e.GetAgent() != "agents/echo" || e.GetTeam() != "teams/a" ||
 		e.GetError().GetCode() != -32001 || e.GetDuration().AsDuration() != 5*time.Millisecond || e.GetTimeToFirstByte() == nil ||
-		e.GetDecision().GetContext()["k"] != "v" || !e.GetDecision().GetPermitted() || e.GetTaskId() != "t1" || e.GetCount() != 1 {
+		e.GetDecision().GetContext()["k"] != "v" || !e.GetDecision().GetPermitted() || e.GetTaskId() != "t1" || e.GetCount() != 1 ||
+		e.GetDialect() != "JSONRPC/1.0" || e.GetUpstreamDialect() != "GRPC/1.0" {
 		t.Errorf("event %v", e)
 	}
 	_, err = p.as(other).GetEvent(t.Context(), &auditv1.GetEventRequest{Name: first})

@@ -21,6 +21,8 @@ const (
 	prefixState      = "STATE_"
 	prefixPush       = "PUSH_MODE_"
 	prefixCardSource = "CARD_SOURCE_"
+	prefixCardShape  = "CARD_SHAPE_"
+	prefixCardState  = "CARD_VERIFICATION_STATE_"
 )
 
 // timestamp returns nil for the zero time, which stands for "never" or "not yet".
@@ -67,8 +69,13 @@ func agentToProto(a registry.Agent) *registryv1.Agent {
 		CardJson:   a.Card,
 		CardSource: registryv1.CardSource(registryv1.CardSource_value[prefixCardSource+string(a.CardSource)]),
 		Push:       registryv1.PushMode(registryv1.PushMode_value[prefixPush+string(a.Push)]), PushAllowedHosts: a.PushHosts,
-		ForwardHeaders: a.ForwardHeaders, TrustCardAuthority: a.TrustCardAuthority, Warnings: a.Warnings, Revision: a.Revision,
+		ForwardHeaders: a.ForwardHeaders, TrustCardAuthority: a.TrustCardAuthority,
+		CardShape: registryv1.CardShape(registryv1.CardShape_value[prefixCardShape+string(a.CardShape)]), CardKeys: a.CardKeys,
+		CardVerification: verificationToProto(&a), Warnings: a.Notes(), Revision: a.Revision,
 		Etag: a.Etag, CreateTime: timestamp(a.CreateTime), UpdateTime: timestamp(a.UpdateTime),
+	}
+	for _, d := range a.PreferredDialects {
+		out.PreferredDialects = append(out.PreferredDialects, d.String())
 	}
 	for _, e := range a.Endpoints {
 		out.Endpoints = append(out.Endpoints, &registryv1.Endpoint{Url: e.URL, Weight: e.Weight})
@@ -79,7 +86,18 @@ func agentToProto(a registry.Agent) *registryv1.Agent {
 	return out
 }
 
-// visibilityOf and pushOf return "" for a value that is not given.
+// verificationToProto returns nil for an agent without a card.
+func verificationToProto(a *registry.Agent) *registryv1.CardVerification {
+	v := a.Verification()
+	if a.CardSource == registry.CardNone && v.State == "" {
+		return nil
+	}
+	return &registryv1.CardVerification{
+		State: registryv1.CardVerificationState(registryv1.CardVerificationState_value[prefixCardState+string(v.State)]), KeyId: v.KeyID,
+	}
+}
+
+// visibilityOf, pushOf and shapeOf return "" for a value that is not given.
 func visibilityOf(v registryv1.Visibility) registry.Visibility {
 	if v == registryv1.Visibility_VISIBILITY_UNSPECIFIED {
 		return ""
@@ -92,6 +110,13 @@ func pushOf(p registryv1.PushMode) registry.PushMode {
 		return ""
 	}
 	return registry.PushMode(strings.TrimPrefix(p.String(), prefixPush))
+}
+
+func shapeOf(s registryv1.CardShape) registry.CardShape {
+	if s == registryv1.CardShape_CARD_SHAPE_UNSPECIFIED {
+		return ""
+	}
+	return registry.CardShape(strings.TrimPrefix(s.String(), prefixCardShape))
 }
 
 func endpointsOf(in []*registryv1.Endpoint) []registry.Endpoint {
@@ -165,7 +190,7 @@ func draftOf(id, team string, in *registryv1.Agent) (registry.Draft, error) {
 		ID: id, Team: team, DisplayName: in.GetDisplayName(), Description: in.GetDescription(), Tags: in.GetTags(), Aliases: in.GetAliases(),
 		Visibility: visibilityOf(in.GetVisibility()), Push: pushOf(in.GetPush()), PushHosts: in.GetPushAllowedHosts(),
 		ForwardHeaders: in.GetForwardHeaders(), TrustCardAuthority: in.GetTrustCardAuthority(), Endpoints: endpointsOf(in.GetEndpoints()),
-		Card: card,
+		PreferredDialects: in.GetPreferredDialects(), CardShape: shapeOf(in.GetCardShape()), CardKeys: in.GetCardKeys(), Card: card,
 	}, nil
 }
 
@@ -173,7 +198,7 @@ func draftOf(id, team string, in *registryv1.Agent) (registry.Draft, error) {
 func updatableAgentFields() []string {
 	return []string{
 		"display_name", "description", "tags", "aliases", "visibility", "endpoints", "card", "card_json", "push",
-		"push_allowed_hosts", "forward_headers", "trust_card_authority",
+		"push_allowed_hosts", "forward_headers", "trust_card_authority", "preferred_dialects", "card_shape", "card_keys",
 	}
 }
 
@@ -189,6 +214,9 @@ func updateOf(in *registryv1.Agent, fields map[string]bool) (registry.Update, er
 		PushHosts:          when(fields["push_allowed_hosts"], in.GetPushAllowedHosts()),
 		ForwardHeaders:     when(fields["forward_headers"], in.GetForwardHeaders()),
 		TrustCardAuthority: when(fields["trust_card_authority"], in.GetTrustCardAuthority()),
+		PreferredDialects:  when(fields["preferred_dialects"], in.GetPreferredDialects()),
+		CardShape:          when(fields["card_shape"], shapeOf(in.GetCardShape())),
+		CardKeys:           when(fields["card_keys"], in.GetCardKeys()),
 		Endpoints:          when(fields["endpoints"], endpointsOf(in.GetEndpoints())),
 		Etag:               in.GetEtag(),
 	}
@@ -198,6 +226,9 @@ func updateOf(in *registryv1.Agent, fields map[string]bool) (registry.Update, er
 	}
 	if u.Push != nil && *u.Push == "" {
 		*u.Push = registry.PushOff
+	}
+	if u.CardShape != nil && *u.CardShape == "" {
+		*u.CardShape = registry.ShapeAuto
 	}
 	if fields["card"] || fields["card_json"] {
 		var named *structpb.Struct

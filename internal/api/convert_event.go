@@ -21,7 +21,7 @@ func eventToProto(e *audit.Event) *auditv1.Event {
 		Outcome: auditv1.Outcome(auditv1.Outcome_value[prefixOutcome+string(e.Outcome)]),
 		Count:   e.Count, CallerLeft: e.CallerLeft, IdConflict: e.IDConflict,
 		Caller: e.Caller, CallerUid: uid(e.CallerUID), Team: identity.TeamName(e.Team), SourceAddress: e.SourceAddress, UserAgent: e.UserAgent,
-		AgentUid: uid(e.AgentUID), Endpoint: e.Endpoint, Method: e.Method, Dialect: e.Dialect, RequestId: e.RequestID,
+		AgentUid: uid(e.AgentUID), Endpoint: e.Endpoint, Method: e.Method, Dialect: e.Dialect, UpstreamDialect: e.UpstreamDialect, RequestId: e.RequestID,
 		MessageId: e.MessageID, TaskId: e.TaskID, ContextId: e.ContextID, TaskState: e.TaskState, TraceId: e.TraceID, SpanId: e.SpanID,
 		ParentSpanId: e.ParentSpanID, RequestBytes: e.RequestBytes, ResponseBytes: e.ResponseBytes, StreamEvents: e.StreamEvents,
 		HttpStatus: int32Of(e.HTTPStatus), Replica: uid(e.Replica), ReplicaEpoch: e.Epoch,

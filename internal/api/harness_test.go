@@ -120,7 +120,7 @@ func newPlane(t *testing.T, options ...option) *plane {
 	must(t, err)
 	transport := &http.Transport{}
 	p.registry, err = registry.New(registry.Config{
-		Store: p.store, Cards: &upstream.Cards{Transport: transport}, Addresses: addresses{}, Clock: p.clock,
+		Store: p.store, Cards: &upstream.Cards{Transport: transport}, Addresses: addresses{}, Verifier: signatures{}, Clock: p.clock,
 		FetchTimeout: 500 * time.Millisecond, RetryMin: 20 * time.Millisecond, RetryMax: 50 * time.Millisecond, Logger: log,
 	})
 	must(t, err)

@@ -35,7 +35,7 @@ func (h registryHandler) CreateAgent(ctx context.Context, req *registryv1.Create
 		return nil, err
 	}
 	h.sync(ctx, revision)
-	return agentToProto(a), nil
+	return h.shown(&a), nil
 }
 
 // ImportAgent registers an agent from its card.
@@ -55,7 +55,7 @@ func (h registryHandler) ImportAgent(ctx context.Context, req *registryv1.Import
 		return nil, err
 	}
 	h.sync(ctx, revision)
-	return agentToProto(a), nil
+	return h.shown(&a), nil
 }
 
 // ownerTeam returns the id of the team that a new agent is to belong to.
@@ -69,13 +69,20 @@ func (h registryHandler) ownerTeam(ctx context.Context, field, name, agent strin
 	return team, authorize(ctx, policy.Write, policy.Resource{Kind: policy.KindAgent, Name: agent, Team: team}, hiddenTeam(team))
 }
 
+// shown converts an agent with its card.
+func (h registryHandler) shown(a *registry.Agent) *registryv1.Agent {
+	out := agentToProto(*a)
+	out.Routes = h.public.routes(a)
+	return out
+}
+
 // GetAgent returns one agent.
 func (h registryHandler) GetAgent(ctx context.Context, req *registryv1.GetAgentRequest) (*registryv1.Agent, error) {
 	a, err := h.agent(ctx, policy.Read, req.GetName())
 	if err != nil {
 		return nil, err
 	}
-	return agentToProto(a), nil
+	return h.shown(&a), nil
 }
 
 // agent returns an agent to which the caller may do something.
@@ -151,7 +158,7 @@ func (h registryHandler) UpdateAgent(ctx context.Context, req *registryv1.Update
 		return nil, err
 	}
 	h.sync(ctx, revision)
-	return agentToProto(a), nil
+	return h.shown(&a), nil
 }
 
 // DeleteAgent removes an agent.

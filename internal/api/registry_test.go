@@ -44,7 +44,8 @@ func TestCreateAgent_WorksAtOnceAndKeepsTheCardByteForByte(t *testing.T) {
 	got, err := p.as(secret).CreateAgent(t.Context(), &registryv1.CreateAgentRequest{AgentId: "echo", Agent: &registryv1.Agent{
 		DisplayName: "Echo", Endpoints: []*registryv1.Endpoint{{Url: "http://Example.COM:8080/base//"}}, CardJson: []byte(card),
 		ForwardHeaders: []string{"x-tenant"}, Aliases: []string{"Echo.v2", "Echo"}, Tags: []string{"b", "a"},
-		Push: registryv1.PushMode_PUSH_MODE_DIRECT, PushAllowedHosts: []string{"Hooks.Example.com"},
+		PreferredDialects: []string{"JSONRPC/0.3", "JSONRPC/1.0"},
+		Push:              registryv1.PushMode_PUSH_MODE_DIRECT, PushAllowedHosts: []string{"Hooks.Example.com"},
 	}})
 	must(t, err)
 	if string(got.GetCardJson()) != card {
@@ -57,6 +58,16 @@ func TestCreateAgent_WorksAtOnceAndKeepsTheCardByteForByte(t *testing.T) {
 		Interfaces: []*registryv1.Interface{{Binding: "JSONRPC", Version: "1.0", Url: "http://h/rpc"}},
 		Push:       registryv1.PushMode_PUSH_MODE_DIRECT, PushAllowedHosts: []string{"hooks.example.com"},
 		ForwardHeaders: []string{"X-Tenant"}, Revision: 1,
+		PreferredDialects: []string{"JSONRPC/0.3", "JSONRPC/1.0"}, CardShape: registryv1.CardShape_CARD_SHAPE_AUTO,
+		CardVerification: &registryv1.CardVerification{State: registryv1.CardVerificationState_CARD_VERIFICATION_STATE_UNSIGNED},
+		Routes: []*registryv1.Route{
+			{Dialect: "JSONRPC/1.0", Address: "/a2a/echo", UpstreamDialect: "JSONRPC/1.0"},
+			{Dialect: "HTTP+JSON/1.0", Address: "/a2a/echo", UpstreamDialect: "JSONRPC/1.0", Translated: true},
+			{Dialect: "GRPC/1.0", Selector: "tenant=echo", UpstreamDialect: "JSONRPC/1.0", Translated: true},
+			{Dialect: "JSONRPC/0.3", Address: "/a2a/echo", UpstreamDialect: "JSONRPC/1.0", Translated: true},
+			{Dialect: "HTTP+JSON/0.3", Address: "/a2a/echo", UpstreamDialect: "JSONRPC/1.0", Translated: true},
+			{Dialect: "GRPC/0.3", Selector: "x-signalbox-agent=echo", UpstreamDialect: "JSONRPC/1.0", Translated: true},
+		},
 	}
 	ignore := protocmp.IgnoreFields(&registryv1.Agent{}, "uid", "etag", "create_time", "update_time", "card_json")
 	if diff := cmp.Diff(want, got, protocmp.Transform(), ignore); diff != "" {
@@ -194,14 +205,14 @@ func TestCreateAgent_RefusesWithAReason(t *testing.T) {
 	refused(t, err, connect.CodeAlreadyExists, "AGENT_EXISTS")
 }
 
-func TestCreateAgent_CardWithoutJSONRPCIsTakenWithAWarning(t *testing.T) {
+func TestCreateAgent_CardWithoutAnythingSpokenIsTakenWithAWarning(t *testing.T) {
 	p := newPlane(t)
 	p.team(t, "demo")
-	a := p.agent(t, "demo", "grpc", func(a *registryv1.Agent) {
-		a.CardJson = []byte(`{"name":"G","supportedInterfaces":[{"url":"h:1","protocolBinding":"GRPC","protocolVersion":"1.0"}]}`)
+	a := p.agent(t, "demo", "soap", func(a *registryv1.Agent) {
+		a.CardJson = []byte(`{"name":"G","supportedInterfaces":[{"url":"http://h","protocolBinding":"https://soap.example","protocolVersion":"1.0"}]}`)
 	})
-	if len(a.GetWarnings()) != 1 || !strings.Contains(a.GetWarnings()[0], "JSON-RPC") {
-		t.Errorf("warnings %q, want one about JSON-RPC", a.GetWarnings())
+	if len(a.GetWarnings()) != 1 || !strings.Contains(a.GetWarnings()[0], "not callable") || len(a.GetRoutes()) != 0 {
+		t.Errorf("warnings %q, routes %v; want one that it is not callable, and none", a.GetWarnings(), a.GetRoutes())
 	}
 }
 

@@ -22,16 +22,19 @@ import (
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/audit/spool"
+	"github.com/signalbox-dev/signalbox/internal/cardsign"
 	"github.com/signalbox-dev/signalbox/internal/config"
 	"github.com/signalbox-dev/signalbox/internal/dataplane"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/postgres"
 	"github.com/signalbox-dev/signalbox/internal/push"
 	"github.com/signalbox-dev/signalbox/internal/registry"
+	"github.com/signalbox-dev/signalbox/internal/seal"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/store"
 	"github.com/signalbox-dev/signalbox/internal/task"
 	"github.com/signalbox-dev/signalbox/internal/telemetry"
+	"github.com/signalbox-dev/signalbox/internal/tlscert"
 	"github.com/signalbox-dev/signalbox/internal/upstream"
 )
 
@@ -66,7 +69,11 @@ type App struct {
 	catalogue *registry.Service
 	proxy     *dataplane.Proxy
 	revoker   *push.Revoker
-	transport *http.Transport
+	transport *upstream.Transport
+	keys      *cardsign.Keys
+	signer    *cardsign.Signer
+	// certificate is nil without TLS.
+	certificate *tlscert.Reloader
 	tracing   *telemetry.Tracing
 	metrics   *prometheus.Registry
 	fresh     freshConnections
@@ -97,7 +104,12 @@ func New(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *App, 
 }
 
 // listen takes the addresses first, so that a second gateway on them fails at once.
-func (a *App) listen(ctx context.Context) error {
+func (a *App) listen(ctx context.Context) (err error) {
+	if c := a.cfg.TLS; c.CertFile != "" || c.KeyFile != "" {
+		if a.certificate, err = tlscert.New(ctx, tlscert.Config{CertFile: c.CertFile, KeyFile: c.KeyFile, Logger: a.logger}); err != nil {
+			return err
+		}
+	}
 	for i, address := range []string{a.cfg.Listen, a.cfg.ManagementListen} {
 		if address == "" {
 			continue
@@ -192,10 +204,39 @@ func (a *App) openConfiguration(ctx context.Context) (err error) {
 		return err
 	}
 	a.catalogue, err = registry.New(registry.Config{
-		Store: s, Cards: &upstream.Cards{Transport: a.transport}, Addresses: guard, Logger: a.logger,
+		Store: s, Cards: &upstream.Cards{Transport: a.transport}, Addresses: guard, Verifier: cardVerifier{}, Logger: a.logger,
 	})
+	if err != nil {
+		return err
+	}
+	return a.openKeys(ctx, s)
+}
+
+// openKeys reads the keys that cards are signed with, and the key that seals them.
+func (a *App) openKeys(ctx context.Context, s *store.Store) error {
+	kek, err := seal.Open(ctx, seal.Config{
+		Setting: string(a.cfg.KEK), Env: string(a.cfg.KEKVariable), DataDir: a.cfg.DataDir, Logger: a.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("open the key-encryption key: %w", err)
+	}
+	if a.keys, err = cardsign.OpenKeys(ctx, cardsign.KeysConfig{Store: s, Seal: kek, Logger: a.logger}); err != nil {
+		return fmt.Errorf("open the keys for agent cards: %w", err)
+	}
+	a.signer, err = cardsign.NewSigner(cardsign.SignerConfig{Keys: a.keys})
 	return err
 }
+
+// cardVerifier verifies cards for the registry.
+type cardVerifier struct{}
+
+var _ registry.CardVerifier = cardVerifier{}
+
+// VerifyCard returns the key of a JWKS that a signature of the card verifies with.
+func (cardVerifier) VerifyCard(card, keys []byte) (string, error) { return cardsign.Verify(card, keys) }
+
+// CheckKeys returns an error that says why a JWKS cannot be used.
+func (cardVerifier) CheckKeys(keys []byte) error { return cardsign.CheckJWKS(keys) }
 
 // addresses are those that the gateway listens on, which it must never dial.
 func (a *App) addresses() []netip.AddrPort {
@@ -213,7 +254,7 @@ func (a *App) openDataPlane(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	seal, err := pageSeal(ctx, store.New(a.pool))
+	pages, err := pageSeal(ctx, store.New(a.pool))
 	if err != nil {
 		return err
 	}
@@ -239,7 +280,8 @@ func (a *App) openDataPlane(ctx context.Context) (err error) {
 	a.proxy, err = dataplane.New(dataplane.Config{
 		Snapshots: a.follower, Tasks: a.ledger, Recorder: a.recorder, Upstream: a.transport, Push: guard,
 		PushNotes: a.revoker,
-		PageSeal:  seal, PublicURL: a.cfg.PublicURL, PushLoopback: a.cfg.Testing.PushLoopback,
+		PageSeal:  pages, PublicURL: a.cfg.PublicURL, CardSigner: a.signer,
+		AuthoritySuffix: a.cfg.A2A.GRPCAuthoritySuffix, RequireVersion: a.cfg.A2A.RequireVersion, PushLoopback: a.cfg.Testing.PushLoopback,
 		Limits: dataplane.Limits{
 			RequestBytes: a.cfg.Limits.RequestBytes, ReplyBytes: a.cfg.Limits.ReplyBytes, EventBytes: a.cfg.Limits.EventBytes,
 			UnaryTimeout: a.cfg.Unary.Timeout, StreamIdle: a.cfg.Stream.Idle, OrphanTimeout: a.cfg.Stream.OrphanTimeout,
@@ -268,13 +310,20 @@ func pageSeal(ctx context.Context, s *store.Store) (cipher.AEAD, error) {
 // Ready is closed when the gateway serves.
 func (a *App) Ready() <-chan struct{} { return a.ready }
 
-// URL is the gateway's own address, "http://host:port".
-func (a *App) URL() string { return "http://" + a.listeners[0].Addr().String() }
+// URL is the gateway's own address, "http://host:port", or https with TLS.
+func (a *App) URL() string { return a.scheme() + a.listeners[0].Addr().String() }
 
 // ManagementURL is the address of the management plane, which is URL unless it has a
 // listener of its own.
 func (a *App) ManagementURL() string {
-	return "http://" + a.listeners[len(a.listeners)-1].Addr().String()
+	return a.scheme() + a.listeners[len(a.listeners)-1].Addr().String()
+}
+
+func (a *App) scheme() string {
+	if a.certificate != nil {
+		return "https://"
+	}
+	return "http://"
 }
 
 // AdminKey is the admin key's secret; empty when this replica does not know it.
@@ -297,16 +346,19 @@ func (a *App) Run(ctx context.Context) error {
 	work, background := errgroup.WithContext(background)
 	for _, run := range []func(context.Context) error{
 		a.follower.Run, a.recorder.Run, a.shipper.Run, a.ledger.Run, a.parts.Run, a.people.Run, a.catalogue.Run,
-		a.revoker.Run,
+		a.revoker.Run, a.keys.Run,
 	} {
 		work.Go(func() error { return run(background) })
 	}
 	if a.listener != nil {
 		work.Go(func() error { return a.listener.Listen(background, a.wake) })
 	}
+	if a.certificate != nil {
+		work.Go(func() error { return a.certificate.Run(background) })
+	}
 	serving := make(chan error, len(a.servers))
 	for i, s := range a.servers {
-		go func() { serving <- s.Serve(a.listeners[i]) }()
+		go func() { serving <- a.serve(s, a.listeners[i]) }()
 	}
 	close(a.ready)
 

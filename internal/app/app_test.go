@@ -36,6 +36,7 @@ func settings(t *testing.T, dsn, dataDir string, change ...func(*config.Config))
 		t.Fatal(err)
 	}
 	cfg.Listen, cfg.DatabaseURL, cfg.DataDir, cfg.AdminKey = "127.0.0.1:0", config.Secret(dsn), dataDir, ""
+	cfg.KEKVariable = "c2lnbmFsYm94IHRlc3RzIHNoYXJlIHRoaXMga2V5ISE="
 	cfg.DrainTimeout = 6 * time.Second
 	for _, c := range change {
 		c(cfg)

@@ -9,8 +9,8 @@ import (
 
 // heapRoom is how much the heap may grow between two garbage collections when little
 // of it is alive. A gateway keeps little alive and allocates for every call, so with
-// Go's own setting, which lets the heap double, it would collect hundreds of times
-// a second.
+// Go's own setting, which lets the heap double, it would collect again after every few
+// MiB.
 const heapRoom = 32 << 20
 
 // giveHeapRoom makes the collector wait for heapRoom, or for a doubling when that is

@@ -2,11 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -26,11 +27,11 @@ func (a *App) openServers(ctx context.Context) error {
 	}
 	management = boundBodies(management, a.cfg.Limits.SlowBody, a.cfg.Limits.BodyRate, clock.System{}.Now)
 	if len(a.listeners) == 1 {
-		a.servers = []*http.Server{a.server(route(a.proxy, management))}
+		a.servers = []*http.Server{a.server(a.route(management))}
 		return nil
 	}
 	health := boundBodies(a.health(), a.cfg.Limits.SlowBody, a.cfg.Limits.BodyRate, clock.System{}.Now)
-	a.servers = []*http.Server{a.server(route(a.proxy, health)), a.server(management)}
+	a.servers = []*http.Server{a.server(a.route(health)), a.server(management)}
 	return nil
 }
 
@@ -38,28 +39,45 @@ func (a *App) server(h http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(true)
+	var secure *tls.Config
+	if a.certificate != nil {
+		secure = a.certificate.TLS()
+	}
 	return &http.Server{
-		Handler: h, Protocols: protocols,
+		Handler: h, Protocols: protocols, TLSConfig: secure,
 		// No limit on the whole of a request or reply: streams have none.
 		ReadHeaderTimeout: a.cfg.Limits.SlowHeader,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    a.cfg.Limits.HeaderBytes,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 1000},
+		// Streams may be silent for long, so HTTP/2 itself looks whether the caller is there.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		ConnState:         a.fresh.changed,
 		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
 	}
 }
 
+// serve serves a listener until it is closed.
+func (a *App) serve(s *http.Server, l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "")
+	}
+	return s.Serve(l)
+}
+
 // route sends calls to the data plane and everything else to rest. It looks at the
 // path itself: http.ServeMux would redirect what it finds untidy.
-func route(proxy *dataplane.Proxy, rest http.Handler) http.Handler {
+func (a *App) route(rest http.Handler) http.Handler {
+	keys := a.keys.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := r.URL.Path
-		if path == dataplane.Prefix || strings.HasPrefix(path, dataplane.Prefix+"/") {
-			proxy.ServeHTTP(w, r)
-			return
+		switch path := r.URL.Path; {
+		case dataplane.Serves(path):
+			a.proxy.ServeHTTP(w, r)
+		case path == dataplane.JWKSPath:
+			keys.ServeHTTP(w, r)
+		default:
+			rest.ServeHTTP(w, r)
 		}
-		rest.ServeHTTP(w, r)
 	})
 }
 

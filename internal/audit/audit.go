@@ -56,15 +56,17 @@ type Opening struct {
 	AgentUID uuid.UUID
 	Endpoint string
 
-	Method       string
-	Dialect      string
-	RequestID    string
-	MessageID    string
-	TaskID       string
-	ContextID    string
-	TraceID      string
-	SpanID       string
-	ParentSpanID string
+	Method  string
+	Dialect string
+	// UpstreamDialect is what the gateway spoke with the agent; empty when it did not.
+	UpstreamDialect string
+	RequestID       string
+	MessageID       string
+	TaskID          string
+	ContextID       string
+	TraceID         string
+	SpanID          string
+	ParentSpanID    string
 
 	Decision     *Decision
 	RequestBytes int64
@@ -128,6 +130,9 @@ type Recorder interface {
 	// whose it is. Beyond 20 a second from one source, or 200 a second in all,
 	// calls are counted into one summary a second instead.
 	RefuseUnauthenticated(o *Opening, c *Closing) error
+	// RecordAnonymous records a call that was served without a credential. It is
+	// bounded and counted like those of RefuseUnauthenticated.
+	RecordAnonymous(o *Opening, c *Closing) error
 	// Ready returns ErrUnavailable when a new call could not be recorded.
 	Ready() error
 }

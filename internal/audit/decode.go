@@ -134,6 +134,8 @@ func (d *decoder) openingMember(name, value []byte) error {
 		return readText(value, &o.Method, maxShort)
 	case `"dialect"`:
 		return readText(value, &o.Dialect, maxDialect)
+	case `"upstream_dialect"`:
+		return readText(value, &o.UpstreamDialect, maxDialect)
 	case `"request_id"`:
 		return readText(value, &o.RequestID, maxID)
 	case `"message_id"`:

@@ -152,6 +152,7 @@ func appendCaller(b []byte, o *Opening) []byte {
 	b = appendUUID(b, `,"agent_uid":`, o.AgentUID)
 	b = appendText(b, `,"method":`, o.Method, maxShort)
 	b = appendText(b, `,"dialect":`, o.Dialect, maxDialect)
+	b = appendText(b, `,"upstream_dialect":`, o.UpstreamDialect, maxDialect)
 	b = appendText(b, `,"request_id":`, o.RequestID, maxID)
 	b = appendText(b, `,"message_id":`, o.MessageID, maxID)
 	b = appendText(b, `,"trace_id":`, o.TraceID, maxTraceID)

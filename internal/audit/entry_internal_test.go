@@ -118,6 +118,37 @@ func TestDecodeEntry_ReadsWhatWasWritten(t *testing.T) {
 	}
 }
 
+func TestEntry_SaysWhatTheAgentWasSpokenToInWhenItWas(t *testing.T) {
+	o := sampleOpening()
+	o.UpstreamDialect = "HTTP+JSON/0.3"
+	got := appendOpened(nil, o)
+	file := filepath.Join("testdata", "entry", "opened_upstream.json")
+	if *update {
+		if err := os.WriteFile(file, append(bytes.Clone(got), '\n'), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)+"\n"); diff != "" {
+		t.Errorf("entry (-golden +written):\n%s", diff)
+	}
+	entry, err := DecodeEntry(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := Merge(&entry, nil)
+	if err != nil || event.UpstreamDialect != o.UpstreamDialect || event.Dialect != o.Dialect {
+		t.Errorf("event of %s has dialects %q and %q, %v", got, event.Dialect, event.UpstreamDialect, err)
+	}
+	// Entries of before there was translation do not have the member.
+	if entry, err := DecodeEntry(appendOpened(nil, sampleOpening())); err != nil || entry.Opening.UpstreamDialect != "" {
+		t.Errorf("an entry without the member reads as %q, %v", entry.Opening.UpstreamDialect, err)
+	}
+}
+
 func TestDecodeEntry_PassesOverWhatNewerVersionsAdd(t *testing.T) {
 	text := `{"later":{"a":[1,2,{"kind":"closed"}]},"time":"2026-03-01T12:00:00Z","kind":"opened","v":2,"agent":"echo",` +
 		`"decision":{"why":[1],"permitted":true},"invocation":"01930000-0000-7000-8000-000000000001"}`

@@ -38,16 +38,19 @@ type Event struct {
 	AgentUID uuid.UUID
 	Endpoint string
 
-	Method       string
-	Dialect      string
-	RequestID    string
-	MessageID    string
-	TaskID       string
-	ContextID    string
-	TaskState    string
-	TraceID      string
-	SpanID       string
-	ParentSpanID string
+	Method  string
+	Dialect string
+	// UpstreamDialect is empty when the agent saw nothing of the call, and in events of
+	// before there was translation.
+	UpstreamDialect string
+	RequestID       string
+	MessageID       string
+	TaskID          string
+	ContextID       string
+	TaskState       string
+	TraceID         string
+	SpanID          string
+	ParentSpanID    string
 
 	Decision *Decision
 
@@ -156,7 +159,7 @@ func (e *Event) open(o *Opening) {
 	e.Invocation, e.Time = o.Invocation, o.Time
 	e.Caller, e.CallerUID, e.Team, e.SourceAddress, e.UserAgent = o.Caller, o.CallerUID, o.Team, o.SourceAddress, o.UserAgent
 	e.Agent, e.AgentUID, e.Endpoint = o.Agent, o.AgentUID, o.Endpoint
-	e.Method, e.Dialect, e.RequestID, e.MessageID = o.Method, o.Dialect, o.RequestID, o.MessageID
+	e.Method, e.Dialect, e.UpstreamDialect, e.RequestID, e.MessageID = o.Method, o.Dialect, o.UpstreamDialect, o.RequestID, o.MessageID
 	e.TaskID, e.ContextID = o.TaskID, o.ContextID
 	e.TraceID, e.SpanID, e.ParentSpanID = o.TraceID, o.SpanID, o.ParentSpanID
 	e.Decision, e.RequestBytes = o.Decision, o.RequestBytes

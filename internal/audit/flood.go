@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// What is recorded one by one of the refusals before authentication.
+// What is recorded one by one of the calls whose caller is not known: refusals before
+// authentication, and reads of what everybody may read.
 const (
 	sourceRate  = 20  // a second from one source, and at once
 	replicaRate = 200 // a second in all, and at once
@@ -20,9 +21,13 @@ const (
 	maxReasons   = 64
 	otherReasons = "OTHER"
 	noReason     = "UNSPECIFIED"
+	// servedReason stands where calls without a credential were served: they are part
+	// of the same flood, and no refusals.
+	servedReason = string(Succeeded)
 )
 
-// flood decides which refusals are recorded one by one, and counts the others.
+// flood decides which calls of unknown callers are recorded one by one, and counts the
+// others.
 type flood struct {
 	mu      sync.Mutex
 	all     bucket
@@ -88,7 +93,7 @@ func (f *flood) source(prefix netip.Prefix) *source {
 	return s
 }
 
-// count counts a refusal that has no entry of its own.
+// count counts a call that has no entry of its own.
 func (f *flood) count(address, reason string, authenticated bool, now time.Time) {
 	prefix := sourceOf(address)
 	f.mu.Lock()
@@ -118,7 +123,7 @@ func (f *flood) giveBack(c *counts) {
 	f.counts = c
 }
 
-// counts are refusals since the last summary.
+// counts are the calls since the last summary.
 type counts struct {
 	from, to      time.Time
 	total         int64

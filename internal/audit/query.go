@@ -11,12 +11,13 @@ import (
 
 // The fields of an event filter.
 const (
-	FieldAgent   = "agent"
-	FieldTeam    = "team"
-	FieldCaller  = "caller"
-	FieldMethod  = "method"
-	FieldOutcome = "outcome"
-	FieldTime    = "time"
+	FieldAgent           = "agent"
+	FieldTeam            = "team"
+	FieldCaller          = "caller"
+	FieldMethod          = "method"
+	FieldOutcome         = "outcome"
+	FieldUpstreamDialect = "upstream_dialect"
+	FieldTime            = "time"
 )
 
 // prefixOutcome is what the names of outcomes begin with where events are read.
@@ -27,12 +28,13 @@ const prefixOutcome = "OUTCOME_"
 // of them. The error is a [*filter.Error].
 func ParseFilter(text string) ([]filter.Condition, error) {
 	conditions, err := filter.Parse(text, filter.Fields{
-		FieldAgent:   {Type: filter.String},
-		FieldTeam:    {Type: filter.String},
-		FieldCaller:  {Type: filter.String},
-		FieldMethod:  {Type: filter.String},
-		FieldOutcome: {Type: filter.Enum, Values: outcomes()},
-		FieldTime:    {Type: filter.Time},
+		FieldAgent:           {Type: filter.String},
+		FieldTeam:            {Type: filter.String},
+		FieldCaller:          {Type: filter.String},
+		FieldMethod:          {Type: filter.String},
+		FieldOutcome:         {Type: filter.Enum, Values: outcomes()},
+		FieldUpstreamDialect: {Type: filter.String},
+		FieldTime:            {Type: filter.Time},
 	})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/signalbox-dev/signalbox/internal/audit/spool"
 	"github.com/signalbox-dev/signalbox/internal/clock"
 )
 
@@ -34,7 +35,8 @@ type RecorderMetrics interface {
 	// Unrecorded counts an entry that the spool did not take: an opening whose call was
 	// refused for it, or a closing, whose call will be an INTERRUPTED event.
 	Unrecorded(kind Kind)
-	// Summarized counts refusals that a summary stands for.
+	// Summarized counts refusals that a summary stands for. Calls without a credential
+	// that were served are in summaries too, and not counted here.
 	Summarized(refusals int64)
 }
 
@@ -58,6 +60,7 @@ type SpoolRecorder struct {
 	metrics RecorderMetrics
 	buffers sync.Pool
 	flood   *flood
+	reserve reserve
 }
 
 var _ Recorder = (*SpoolRecorder)(nil)
@@ -81,6 +84,7 @@ func NewRecorder(cfg RecorderConfig) (*SpoolRecorder, error) {
 		r.metrics = noMetrics{}
 	}
 	r.flood = newFlood()
+	r.reserve.gauge, _ = cfg.Spool.(Gauge)
 	return r, nil
 }
 
@@ -105,9 +109,11 @@ func (r *SpoolRecorder) Open(o *Opening) error {
 	}
 	buf := r.buffer()
 	*buf = appendOpened((*buf)[:0], o)
+	r.reserve.open.Add(1)
 	_, err := r.spool.AppendOpening(*buf)
 	r.buffers.Put(buf)
 	if err != nil {
+		r.reserve.open.Add(-1)
 		r.metrics.Unrecorded(KindOpened)
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -127,6 +133,7 @@ func (r *SpoolRecorder) Close(c *Closing) error {
 	buf := r.buffer()
 	*buf = appendClosed((*buf)[:0], c, r.clock.Now())
 	_, err := r.spool.Append(*buf)
+	r.reserve.open.Add(-1)
 	r.buffers.Put(buf)
 	if err != nil {
 		r.metrics.Unrecorded(KindClosed)
@@ -138,8 +145,9 @@ func (r *SpoolRecorder) Close(c *Closing) error {
 	return nil
 }
 
-// Refuse records a refused call. When the spool has no room for an entry, the call is
-// counted in the next summary, which it has room for.
+// Refuse records a refused call. When the spool is nearly full, its entry is taken from
+// the room that is kept for closing calls, as long as that certainly suffices for those
+// that are open; beyond that the call is counted in the next summary.
 func (r *SpoolRecorder) Refuse(o *Opening, c *Closing) error {
 	return r.refuse(o, c, true)
 }
@@ -147,6 +155,18 @@ func (r *SpoolRecorder) Refuse(o *Opening, c *Closing) error {
 // RefuseUnauthenticated records a refused call whose caller is not known, or counts it
 // when there are too many.
 func (r *SpoolRecorder) RefuseUnauthenticated(o *Opening, c *Closing) error {
+	return r.unauthenticated(o, c)
+}
+
+// RecordAnonymous records a call without a credential that was served, such as a read
+// of a PUBLIC agent's card, as one entry. It shares the limits of
+// RefuseUnauthenticated: beyond them such calls are counted in the same summary, under
+// a reason of their own, which is the name of their outcome.
+func (r *SpoolRecorder) RecordAnonymous(o *Opening, c *Closing) error {
+	return r.unauthenticated(o, c)
+}
+
+func (r *SpoolRecorder) unauthenticated(o *Opening, c *Closing) error {
 	if !r.flood.allow(o.SourceAddress, r.clock.Now()) {
 		r.count(o, c, false)
 		return nil
@@ -164,6 +184,9 @@ func (r *SpoolRecorder) refuse(o *Opening, c *Closing, authenticated bool) error
 	buf := r.buffer()
 	*buf = appendRefused((*buf)[:0], o, c)
 	_, err := r.spool.AppendOpening(*buf)
+	if authenticated && errors.Is(err, spool.ErrNearlyFull) {
+		err = r.reserve.append(r.spool, *buf)
+	}
 	r.buffers.Put(buf)
 	if err == nil {
 		r.metrics.Recorded(KindRefused)
@@ -176,8 +199,11 @@ func (r *SpoolRecorder) refuse(o *Opening, c *Closing, authenticated bool) error
 
 func (r *SpoolRecorder) count(o *Opening, c *Closing, authenticated bool) {
 	reason := ""
-	if c.Error != nil {
+	switch {
+	case c.Error != nil:
 		reason = c.Error.Reason
+	case c.Outcome == Succeeded:
+		reason = servedReason
 	}
 	r.flood.count(o.SourceAddress, reason, authenticated, r.clock.Now())
 }
@@ -241,7 +267,7 @@ func (r *SpoolRecorder) Flush() error {
 		return fmt.Errorf("record a summary of refusals: %w", err)
 	}
 	r.metrics.Recorded(KindSummary)
-	r.metrics.Summarized(refusals.Count)
+	r.metrics.Summarized(refusals.Count - counts.reasons[servedReason])
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 var errNoCard = errors.New("the agent has none: it was not found yet, and none was given")
@@ -19,6 +20,9 @@ const (
 	flagVisibility = "visibility"
 	flagPush       = "push"
 	flagCard       = "card"
+	flagCardKeys   = "card-keys"
+	flagCardShape  = "card-shape"
+	flagPrefer     = "prefer"
 )
 
 // agentFlags are what can be set of an agent.
@@ -32,13 +36,15 @@ type agentFlags struct {
 	push                     string
 	pushHosts, headers       []string
 	trustAuthority           bool
+	prefer                   []string
+	cardShape, cardKeys      string
 }
 
 // agentFlagNames are the flags of agentFlags that create and update share.
 func agentFlagNames() []string {
 	return []string{
 		flagURL, flagVisibility, "display-name", "description", "tag", "alias", flagCard, flagPush, "push-host",
-		"forward-header", "trust-card-authority",
+		"forward-header", "trust-card-authority", flagPrefer, flagCardShape, flagCardKeys,
 	}
 }
 
@@ -59,6 +65,14 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.pushHosts, "push-host", nil, `host that push addresses may name, or "*.example.com"; repeat it for more`)
 	flags.StringSliceVar(&f.headers, "forward-header", nil, "request header of callers that is passed on; repeat it for more")
 	flags.BoolVar(&f.trustAuthority, "trust-card-authority", false, "dial the scheme and authority that the card names")
+	flags.StringSliceVar(&f.prefer, flagPrefer, nil,
+		"what to speak with the agent, best first, whatever callers speak: "+strings.Join(dialectNames(), ", "))
+	must(cmd.RegisterFlagCompletionFunc(flagPrefer, fixed(dialectNames()...)))
+	flags.StringVar(&f.cardShape, flagCardShape, "", "whose version's card the gateway serves: "+strings.Join(cardShapes(), ", ")+
+		"; auto is that of the client, and union when it does not tell")
+	must(cmd.RegisterFlagCompletionFunc(flagCardShape, fixed(cardShapes()...)))
+	flags.StringVar(&f.cardKeys, flagCardKeys, "", `file with a JWKS of the keys that the agent's own card is signed with; "-" is standard input`)
+	must(cmd.MarkFlagFilename(flagCardKeys, "json"))
 }
 
 func (f *agentFlags) addTeam(p *program, cmd *cobra.Command) {
@@ -77,13 +91,24 @@ func (f *agentFlags) agent(p *program, flags *pflag.FlagSet) (*registryv1.Agent,
 	if err != nil {
 		return nil, nil, err
 	}
+	shape, err := parseCardShape(f.cardShape)
+	if err != nil {
+		return nil, nil, err
+	}
+	prefer, err := parsePrefer(notEmpty(f.prefer))
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.card == "-" && f.cardKeys == "-" {
+		return nil, nil, usagef("--%s and --%s cannot both be read from standard input", flagCard, flagCardKeys)
+	}
 	if len(f.weights) > len(f.urls) {
 		return nil, nil, usagef("there are more --weight than --url")
 	}
 	a := &registryv1.Agent{
 		DisplayName: f.displayName, Description: f.description, Tags: notEmpty(f.tags), Aliases: notEmpty(f.aliases),
 		Visibility: visibility, Push: push, PushAllowedHosts: notEmpty(f.pushHosts), ForwardHeaders: notEmpty(f.headers),
-		TrustCardAuthority: f.trustAuthority,
+		TrustCardAuthority: f.trustAuthority, PreferredDialects: prefer, CardShape: shape,
 	}
 	for i, u := range f.urls {
 		e := &registryv1.Endpoint{Url: u}
@@ -96,6 +121,13 @@ func (f *agentFlags) agent(p *program, flags *pflag.FlagSet) (*registryv1.Agent,
 		if a.CardJson, err = p.readSource(f.card); err != nil {
 			return nil, nil, doingf(err, "read card")
 		}
+	}
+	if f.cardKeys != "" {
+		keys, err := p.readSource(f.cardKeys)
+		if err != nil {
+			return nil, nil, doingf(err, "read card keys")
+		}
+		a.CardKeys = string(keys)
 	}
 	mask := &fieldmaskpb.FieldMask{}
 	for _, field := range []struct{ flag, path string }{
@@ -110,6 +142,9 @@ func (f *agentFlags) agent(p *program, flags *pflag.FlagSet) (*registryv1.Agent,
 		{"push-host", "push_allowed_hosts"},
 		{"forward-header", "forward_headers"},
 		{"trust-card-authority", "trust_card_authority"},
+		{flagPrefer, "preferred_dialects"},
+		{flagCardShape, "card_shape"},
+		{flagCardKeys, "card_keys"},
 	} {
 		if flags.Changed(field.flag) {
 			mask.Paths = append(mask.Paths, field.path)
@@ -150,4 +185,54 @@ func parsePush(text string) (registryv1.PushMode, error) {
 		return 0, usagef("--%s: %q is not one of %s", flagPush, text, strings.Join(pushModes(), ", "))
 	}
 	return registryv1.PushMode(v), nil
+}
+
+// cardShapes are the shapes of cards as the user writes them.
+func cardShapes() []string { return []string{"auto", version10, version03, "union"} }
+
+func parseCardShape(text string) (registryv1.CardShape, error) {
+	switch text {
+	case "":
+		return registryv1.CardShape_CARD_SHAPE_UNSPECIFIED, nil
+	case "auto":
+		return registryv1.CardShape_CARD_SHAPE_AUTO, nil
+	case version10:
+		return registryv1.CardShape_CARD_SHAPE_V10, nil
+	case version03:
+		return registryv1.CardShape_CARD_SHAPE_V03, nil
+	case "union":
+		return registryv1.CardShape_CARD_SHAPE_UNION, nil
+	}
+	return 0, usagef("--%s: %q is not one of %s", flagCardShape, text, strings.Join(cardShapes(), ", "))
+}
+
+// cardShapeText is the text that parseCardShape reads.
+func cardShapeText(s registryv1.CardShape) string {
+	for _, text := range cardShapes() {
+		if shape, err := parseCardShape(text); err == nil && shape == s {
+			return text
+		}
+	}
+	return ""
+}
+
+// dialectNames are what an agent can be spoken to in.
+func dialectNames() []string {
+	names := make([]string, len(a2a.Dialects))
+	for i, d := range a2a.Dialects {
+		names[i] = d.String()
+	}
+	return names
+}
+
+// parsePrefer reads names of dialects, in capitals or not.
+func parsePrefer(names []string) ([]string, error) {
+	dialects := make([]string, len(names))
+	for i, name := range names {
+		dialects[i] = strings.ToUpper(strings.TrimSpace(name))
+		if _, ok := a2a.ParseDialect(dialects[i]); !ok {
+			return nil, usagef("--%s: %q is not one of %s", flagPrefer, name, strings.Join(dialectNames(), ", "))
+		}
+	}
+	return dialects, nil
 }

@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -24,8 +27,9 @@ func (p *program) agentsCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create NAME --url URL", Short: "Register an agent", Args: cobra.ExactArgs(1),
 		Long: `Register an agent under a name. Its card is fetched from URL/.well-known/agent-card.json
-unless --card gives it.`,
-		Example: `  signalbox agents create echo --url http://127.0.0.1:9999 --team demo --visibility organization`,
+unless --card gives it. Callers reach it in every dialect, whatever it speaks itself.`,
+		Example: `  signalbox agents create echo --url http://127.0.0.1:9999 --team demo --visibility organization
+  signalbox agents create weather --url https://weather.example.com --prefer GRPC/1.0,JSONRPC/1.0`,
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			agent, _, err := f.agent(p, cmd.Flags())
 			if err != nil {
@@ -36,7 +40,7 @@ unless --card gives it.`,
 			if err != nil {
 				return doingf(err, "create agent %s", args[0])
 			}
-			return p.printAgent(made)
+			return p.printAgent(m, made)
 		}),
 	}
 	f.add(cmd)
@@ -48,7 +52,8 @@ unless --card gives it.`,
 func (p *program) agentsGet() *cobra.Command {
 	var card bool
 	cmd := &cobra.Command{
-		Use: "get NAME", Aliases: []string{"show"}, Short: "Show an agent", Args: cobra.ExactArgs(1),
+		Use: "get NAME", Aliases: []string{"show"}, Short: "Show an agent, what it speaks, and what the gateway offers for it",
+		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: p.completing(agentNames),
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			agent, err := m.registry.GetAgent(cmd.Context(), &registryv1.GetAgentRequest{Name: full(agentsCollection, args[0])})
@@ -56,7 +61,7 @@ func (p *program) agentsGet() *cobra.Command {
 				return doingf(err, "get agent %s", args[0])
 			}
 			if !card {
-				return p.printAgent(agent)
+				return p.printAgent(m, agent)
 			}
 			if len(agent.GetCardJson()) == 0 {
 				return doingf(errNoCard, "get card of agent %s", args[0])
@@ -67,7 +72,7 @@ func (p *program) agentsGet() *cobra.Command {
 			return p.printJSON(agent.GetCardJson())
 		}),
 	}
-	cmd.Flags().BoolVar(&card, "card", false, "print the agent's own card, byte for byte unless to a terminal, and nothing else")
+	cmd.Flags().BoolVar(&card, "card", false, "print the agent's own card with its signatures, byte for byte unless to a terminal, and nothing else")
 	return cmd
 }
 
@@ -129,7 +134,7 @@ func (p *program) agentsUpdate() *cobra.Command {
 			if err != nil {
 				return doingf(err, "update agent %s", args[0])
 			}
-			return p.printAgent(changed)
+			return p.printAgent(m, changed)
 		}),
 	}
 	f.add(cmd)
@@ -185,7 +190,7 @@ standard input).`,
 			if err != nil {
 				return doingf(err, "import agent from %s", args[0])
 			}
-			return p.printAgent(made)
+			return p.printAgent(m, made)
 		}),
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name of the agent; made from the card's unless given")
@@ -197,8 +202,8 @@ standard input).`,
 }
 
 // printAgent prints an agent, and its warnings where they are seen.
-func (p *program) printAgent(a *registryv1.Agent) error {
-	if err := p.print(a, func() table { return p.agentDetail(a) }); err != nil {
+func (p *program) printAgent(m *management, a *registryv1.Agent) error {
+	if err := p.print(a, func() table { return p.agentDetail(a, m.server) }); err != nil {
 		return err
 	}
 	for _, w := range a.GetWarnings() {
@@ -207,7 +212,8 @@ func (p *program) printAgent(a *registryv1.Agent) error {
 	return nil
 }
 
-func (p *program) agentDetail(a *registryv1.Agent) table {
+// agentDetail shows an agent; server is where the gateway is.
+func (p *program) agentDetail(a *registryv1.Agent, server string) table {
 	t := table{}
 	add := func(name string, values ...string) {
 		for i, v := range values {
@@ -246,7 +252,11 @@ func (p *program) agentDetail(a *registryv1.Agent) table {
 		faces = []string{assumedInterface}
 	}
 	add("speaks", faces...)
+	add("prefers", strings.Join(a.GetPreferredDialects(), ", "))
 	add("card", enumText(a.GetCardSource().String(), "CARD_SOURCE_"))
+	add("signature", signatureText(a.GetCardVerification()))
+	add("card keys", keyIDs(a.GetCardKeys()))
+	add("card shape", cardShapeText(a.GetCardShape()))
 	add("push", enumText(a.GetPush().String(), "PUSH_MODE_"))
 	add("push hosts", strings.Join(a.GetPushAllowedHosts(), ", "))
 	add("headers", strings.Join(a.GetForwardHeaders(), ", "))
@@ -255,7 +265,79 @@ func (p *program) agentDetail(a *registryv1.Agent) table {
 	add("changed", p.moment(a.GetUpdateTime()))
 	add("uid", a.GetUid())
 	add("etag", a.GetEtag())
+	if len(a.GetRoutes()) > 0 {
+		below := routesTable(a, server)
+		t.below = &below
+	}
 	return t
+}
+
+// routesTable shows what the gateway offers for an agent.
+func routesTable(a *registryv1.Agent, server string) table {
+	t := table{header: []string{"DIALECT", "ADDRESS", "SERVED BY"}}
+	for _, r := range a.GetRoutes() {
+		served := "passes"
+		if r.GetTranslated() {
+			served = "translated to " + r.GetUpstreamDialect()
+		}
+		t.rows = append(t.rows, []string{r.GetDialect(), oneLine(routeAddress(r, server) + " " + r.GetSelector()), served})
+	}
+	return t
+}
+
+// routeAddress completes the address of a gateway that does not know its own with the
+// one at which it was found.
+func routeAddress(r *registryv1.Route, server string) string {
+	address := r.GetAddress()
+	if strings.HasPrefix(address, "/") {
+		return server + address
+	}
+	if address != "" {
+		return address
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		return ""
+	}
+	if u.Port() != "" {
+		return u.Host
+	}
+	if u.Scheme == "http" {
+		return u.Host + ":80"
+	}
+	return u.Host + ":443"
+}
+
+func signatureText(v *registryv1.CardVerification) string {
+	switch v.GetState() {
+	case registryv1.CardVerificationState_CARD_VERIFICATION_STATE_UNSIGNED:
+		return "none"
+	case registryv1.CardVerificationState_CARD_VERIFICATION_STATE_NO_KEY:
+		return "not verified; give the keys with: signalbox agents update NAME --card-keys FILE"
+	case registryv1.CardVerificationState_CARD_VERIFICATION_STATE_VERIFIED:
+		return oneLine("verified with key " + v.GetKeyId())
+	case registryv1.CardVerificationState_CARD_VERIFICATION_STATE_INVALID:
+		return "does not verify; the card is not used"
+	case registryv1.CardVerificationState_CARD_VERIFICATION_STATE_UNSPECIFIED:
+	}
+	return ""
+}
+
+// keyIDs returns the ids of the keys in a JWKS.
+func keyIDs(jwks string) string {
+	var set struct {
+		Keys []struct {
+			ID string `json:"kid"`
+		} `json:"keys"`
+	}
+	if jwks == "" || json.Unmarshal([]byte(jwks), &set) != nil {
+		return ""
+	}
+	ids := make([]string, len(set.Keys))
+	for i, key := range set.Keys {
+		ids[i] = cmp.Or(oneLine(key.ID), "(without id)")
+	}
+	return strings.Join(ids, ", ")
 }
 
 // assumedInterface is what the gateway speaks with an agent that has no card.

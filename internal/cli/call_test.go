@@ -28,7 +28,7 @@ func TestCall_PrintsWhatTheAgentSays(t *testing.T) {
 		{args: []string{"call", "echo", "stream one two three", "--stream"}, out: "=one two three\n", err: " working\n"},
 		{args: []string{"call", "echo", "stream one two three"}, out: "=one two three\n"},
 		{args: []string{"call", "echo", "hello", "--version", "1.0"}, out: "=hello\n"},
-		{args: []string{"call", "echo", "hello", "--version", "0.3"}, code: 1, err: "reason  VERSION_NOT_SUPPORTED"},
+		{args: []string{"call", "echo", "hello", "--version", "0.3"}, out: "=hello\n"},
 		{args: []string{"call", "echo", "hello", "--version", "2"}, code: 2, err: "is not 1.0, 0.3 or auto"},
 		{args: []string{"call", "researcher", " "}, code: 1, out: "what should I find out about", err: "rejected the task"},
 		{args: []string{"call", "echo", "hello", "-o", "yaml"}, out: "state: TASK_STATE_COMPLETED"},

@@ -72,6 +72,15 @@ func TestManagement_EachCommandDoesWhatItSays(t *testing.T) {
 		{args: []string{"agents", "create", "w2", "--team", "research"}, code: 2, err: `required flag(s) "url" not set`},
 		{args: []string{"agents", "create", "dark", "--team", "research", "--url", "http://127.0.0.1:1"}, out: "card        none", err: "warning: "},
 		{args: []string{"agents", "get", "dark"}, out: "speaks      JSONRPC 1.0 (assumed)\n"},
+		{args: []string{"agents", "show", "dark"}, out: "GRPC/0.3       "},
+		{args: []string{"agents", "show", "dark", "-o", "yaml"}, out: "address: /a2a/dark\n"},
+		{args: []string{"agents", "update", "dark", "--prefer", "grpc/1.0,JSONRPC/1.0", "--card-shape", "1.0"}, out: "prefers     GRPC/1.0, JSONRPC/1.0\n"},
+		{args: []string{"agents", "get", "dark"}, out: "card shape  1.0\n"},
+		{args: []string{"agents", "update", "dark", "--prefer", ""}, out: "card shape  1.0\n"},
+		{args: []string{"agents", "update", "dark", "--prefer", "soap/1.0"}, code: 2, err: `"soap/1.0" is not one of JSONRPC/1.0, `},
+		{args: []string{"agents", "update", "dark", "--card-shape", "2.0"}, code: 2, err: `"2.0" is not one of auto, 1.0, 0.3, union`},
+		{args: []string{"agents", "update", "dark", "--card-keys", "-"}, stdin: "[]", code: 1, err: "card_keys"},
+		{args: []string{"agents", "update", "dark", "--card-keys", "-", "--card", "-"}, code: 2, err: "cannot both be read"},
 		{args: []string{"agents", "list", "--filter", `name = "agents/dark"`}, out: "  JSONRPC 1.0 (assumed)  "},
 		{args: []string{"agents", "get", "weather", "--card"}, out: "=" + cardJSON},
 		{args: []string{"agents", "get", "weather", "--card", "-o", "yaml"}, out: "x: 9007199254740993\n"},
@@ -198,7 +207,7 @@ func TestErrors_SayWhatToDoNext(t *testing.T) {
 func TestEvents_ShowTheCallsThatWereMade(t *testing.T) {
 	g := startGateway(t)
 	tail, tailErr, stop := foreground(t, "events", "tail", "--agent", "echo", "--after", "0", "--server", g.url, "--key", g.admin, "-o", "json")
-	g.run(t, "call", "echo", "hello").ok(t)
+	g.run(t, "call", "echo", "hello", "--version", "0.3").ok(t)
 	g.run(t, "call", "nobody", "hello")
 	g.run(t, "call", "echo", "--get", "none")
 	text := tail.wait(t, "TASK_NOT_FOUND")
@@ -224,6 +233,9 @@ func TestEvents_ShowTheCallsThatWereMade(t *testing.T) {
 	g.steps(t, []step{
 		{args: []string{"events", "list"}, out: "refused AGENT_NOT_FOUND"},
 		{args: []string{"events", "list", "--agent", "echo", "--method", "SendMessage"}, out: "succeeded"},
+		{args: []string{"events", "list", "--upstream-dialect", "jsonrpc/1.0", "--method", "SendMessage"}, out: "succeeded"},
+		{args: []string{"events", "list", "--upstream-dialect", "GRPC/1.0"}, out: "=", err: "there is no such event"},
+		{args: []string{"events", "get", name}, out: "JSONRPC/0.3, translated to JSONRPC/1.0\n"},
 		{args: []string{"events", "list", "--outcome", "failed"}, out: "="},
 		{args: []string{"events", "list", "--outcome", "refused", "--since", "1h", "--caller", "demo/demo", "--limit", "1"}, out: "TASK_NOT_FOUND"},
 		{args: []string{"events", "list", "--since", "2999-01-01"}, out: "=", err: "there is no such event"},

@@ -30,12 +30,12 @@ func (p *program) eventsCommand() *cobra.Command {
 
 // eventFlags say which events are wanted.
 type eventFlags struct {
-	filter, agent, team, caller, method, outcome, since string
+	filter, agent, team, caller, method, outcome, upstream, since string
 }
 
 func (f *eventFlags) add(p *program, cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.filter, "filter", "", `conditions "field op value" joined by AND; fields: agent, team, caller, method, outcome, time`)
+	flags.StringVar(&f.filter, "filter", "", `conditions "field op value" joined by AND; fields: agent, team, caller, method, outcome, upstream_dialect, time`)
 	flags.StringVar(&f.agent, "agent", "", "only calls of this agent")
 	must(cmd.RegisterFlagCompletionFunc("agent", p.completing(agentNames)))
 	flags.StringVar(&f.team, "team", "", "only calls by this team")
@@ -44,6 +44,8 @@ func (f *eventFlags) add(p *program, cmd *cobra.Command) {
 	flags.StringVar(&f.method, "method", "", "only calls of this method, for example SendMessage")
 	flags.StringVar(&f.outcome, "outcome", "", "only calls that ended so: "+strings.Join(outcomeNames(), ", "))
 	must(cmd.RegisterFlagCompletionFunc("outcome", fixed(outcomeNames()...)))
+	flags.StringVar(&f.upstream, "upstream-dialect", "", "only calls for which this was spoken with the agent, for example GRPC/1.0")
+	must(cmd.RegisterFlagCompletionFunc("upstream-dialect", fixed(dialectNames()...)))
 }
 
 // text is the filter that the flags mean together.
@@ -74,6 +76,9 @@ func (f *eventFlags) text(p *program) (string, error) {
 			return "", usagef("--outcome: %q is not one of %s", f.outcome, strings.Join(outcomeNames(), ", "))
 		}
 		all = append(all, condition("outcome", "=", name))
+	}
+	if f.upstream != "" {
+		all = append(all, condition("upstream_dialect", "=", strings.ToUpper(f.upstream)))
 	}
 	if f.since != "" {
 		t, err := p.parseAge(f.since)
@@ -283,7 +288,7 @@ func (p *program) eventDetail(e *auditv1.Event) table {
 	add("agent", e.GetAgent())
 	add("endpoint", e.GetEndpoint())
 	add("method", e.GetMethod())
-	add("dialect", e.GetDialect())
+	add("dialect", dialectText(e))
 	add("request", e.GetRequestId())
 	add("message", e.GetMessageId())
 	add("task", oneLine(e.GetTaskId()+" "+e.GetTaskState()))
@@ -307,6 +312,16 @@ func (p *program) eventDetail(e *auditv1.Event) table {
 	add("recorded", p.moment(e.GetIngestTime()))
 	add("replica", e.GetReplica())
 	return t
+}
+
+// dialectText is what the caller spoke and, where that is another, what the agent was
+// spoken to in.
+func dialectText(e *auditv1.Event) string {
+	text := e.GetDialect()
+	if up := e.GetUpstreamDialect(); up != "" && up != text {
+		text = oneLine(text + ", translated to " + up)
+	}
+	return text
 }
 
 func listEvents(ctx context.Context, m *management, filter string, limit int) ([]*auditv1.Event, error) {

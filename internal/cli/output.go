@@ -48,6 +48,8 @@ func (o *output) Type() string { return "format" }
 type table struct {
 	header []string
 	rows   [][]string
+	// below follows after an empty line.
+	below *table
 	// empty is what is said on standard error when there are no rows.
 	empty string
 }
@@ -126,7 +128,13 @@ func (p *program) printTable(t table) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print table: %w", err)
 	}
-	return p.write(trimLines(text.Bytes()))
+	if err := p.write(trimLines(text.Bytes())); err != nil || t.below == nil {
+		return err
+	}
+	if err := p.line(""); err != nil {
+		return err
+	}
+	return p.printTable(*t.below)
 }
 
 // trimLines removes the padding of last columns that are shorter than others.

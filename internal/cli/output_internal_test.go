@@ -49,6 +49,17 @@ func TestPrint_Golden(t *testing.T) {
 			{Binding: "JSONRPC", Version: "1.0", Url: "https://b.example/rpc"},
 		},
 		Push: registryv1.PushMode_PUSH_MODE_OFF, Revision: 1 << 60, Etag: "ABC",
+		PreferredDialects: []string{"JSONRPC/0.3", "JSONRPC/1.0"}, CardShape: registryv1.CardShape_CARD_SHAPE_UNION,
+		CardKeys: `{"keys":[{"kty":"EC","kid":"k-1"},{"kty":"EC"}]}`,
+		CardVerification: &registryv1.CardVerification{
+			State: registryv1.CardVerificationState_CARD_VERIFICATION_STATE_VERIFIED, KeyId: "k-1",
+		},
+		Routes: []*registryv1.Route{
+			{Dialect: "JSONRPC/1.0", Address: "/a2a/weather", UpstreamDialect: "JSONRPC/0.3", Translated: true},
+			{Dialect: "JSONRPC/0.3", Address: "https://gw.example/a2a/weather", UpstreamDialect: "JSONRPC/0.3"},
+			{Dialect: "GRPC/1.0", Selector: "tenant=weather", UpstreamDialect: "JSONRPC/0.3", Translated: true},
+			{Dialect: "GRPC/0.3", Address: "gw.example:443", Selector: "x-signalbox-agent=weather", UpstreamDialect: "JSONRPC/0.3", Translated: true},
+		},
 		CreateTime: before(40 * day), UpdateTime: before(5 * time.Minute),
 	}
 	key := &identityv1.Key{
@@ -61,7 +72,7 @@ func TestPrint_Golden(t *testing.T) {
 		Outcome: auditv1.Outcome_OUTCOME_REFUSED, Count: 1, CallerLeft: true,
 		Error:  &auditv1.CallError{Code: -31404, Reason: "AGENT_NOT_FOUND", Message: "there is no agent\x1b[2J of this name"},
 		Caller: "teams/research/keys/ci", Team: "teams/research", SourceAddress: "127.0.0.1", UserAgent: "curl/8",
-		Agent: "agents/weather", Method: "SendMessage", Dialect: "JSONRPC/1.0", RequestId: "1", TaskId: "t-1", TaskState: "TASK_STATE_WORKING",
+		Agent: "agents/weather", Method: "SendMessage", Dialect: "JSONRPC/1.0", UpstreamDialect: "GRPC/0.3", RequestId: "1", TaskId: "t-1", TaskState: "TASK_STATE_WORKING",
 		Decision: &auditv1.Decision{
 			Permitted: true, Rules: []string{"team-owns-agent"}, Revision: 7, Principal: "teams/research/keys/ci",
 			Action: "invoke", Resource: "agents/weather",
@@ -82,7 +93,7 @@ func TestPrint_Golden(t *testing.T) {
 		msg  proto.Message
 		show func() table
 	}{
-		{"agent", agent, func() table { return p.agentDetail(agent) }},
+		{"agent", agent, func() table { return p.agentDetail(agent, "http://127.0.0.1:8080") }},
 		{"agents", &registryv1.ListAgentsResponse{Agents: []*registryv1.Agent{agent}}, func() table {
 			return table{header: []string{"NAME", "SPEAKS", "ENDPOINTS", "CHANGED", "NOTHING"}, rows: [][]string{
 				{short(agent.GetName()), speaks(agent), endpointsText(agent), p.ago(agent.GetUpdateTime()), ""},

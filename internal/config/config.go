@@ -46,7 +46,10 @@ type Config struct {
 	DatabaseURL      Secret        `koanf:"database_url"` // most carry a password
 	PublicURL        string        `koanf:"public_url"`
 	DrainTimeout     time.Duration `koanf:"drain_timeout"`
+	KEK              Secret        `koanf:"kek"` // may be the key itself, out of its variable
 	Log              Log           `koanf:"log"`
+	TLS              TLS           `koanf:"tls"`
+	A2A              A2A           `koanf:"a2a"`
 	Upstream         Upstream      `koanf:"upstream"`
 	Limits           Limits        `koanf:"limits"`
 	Unary            Unary         `koanf:"unary"`
@@ -62,6 +65,8 @@ type Config struct {
 	// AdminKey is the admin key of SIGNALBOX_ADMIN_KEY; empty means that one is made.
 	// It has no flag: arguments are seen by every process of a machine.
 	AdminKey Secret `koanf:"-"`
+	// KEKVariable is SIGNALBOX_KEK, which may hold the key-encryption key itself.
+	KEKVariable Secret `koanf:"-"`
 	// AllowedNetworks are the parsed networks of Upstream.
 	AllowedNetworks []netip.Prefix `koanf:"-"`
 }
@@ -70,6 +75,18 @@ type Config struct {
 type Log struct {
 	Level  string `koanf:"level"`
 	Format string `koanf:"format"`
+}
+
+// TLS says which certificate the gateway has.
+type TLS struct {
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
+}
+
+// A2A says how calls are read.
+type A2A struct {
+	RequireVersion      bool   `koanf:"require_version"`
+	GRPCAuthoritySuffix string `koanf:"grpc_authority_suffix"`
 }
 
 // Upstream says where agents may be.
@@ -204,6 +221,7 @@ func Load(flags *pflag.FlagSet) (*Config, error) {
 		return nil, fmt.Errorf("read the settings: %w", err)
 	}
 	cfg.AdminKey = Secret(os.Getenv("SIGNALBOX_ADMIN_KEY"))
+	cfg.KEKVariable = Secret(os.Getenv("SIGNALBOX_KEK"))
 	if cfg.DatabaseURL == "" {
 		cfg.DatabaseURL = Secret(os.Getenv("DATABASE_URL"))
 	}
@@ -309,6 +327,9 @@ func (c *Config) Validate() error {
 		if u, err := url.Parse(c.PublicURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
 			bad("public_url: %q is no address such as https://agents.example.com", c.PublicURL)
 		}
+	}
+	if suffix := c.A2A.GRPCAuthoritySuffix; suffix != "" && (len(suffix) < 2 || suffix[0] != '.' || strings.Trim(suffix, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "") {
+		bad("a2a.grpc_authority_suffix: %q is no domain such as .agents.example.com", suffix)
 	}
 	if c.AdminKey != "" && len(c.AdminKey) < 32 {
 		bad("SIGNALBOX_ADMIN_KEY: must have 32 characters or more")

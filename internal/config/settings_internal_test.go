@@ -56,6 +56,7 @@ func other(s setting, n int) (text string, value any) {
 		"listen": {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, "management_listen": {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
 		"public_url": {"https://a.example", "https://b.example", "https://c.example"},
 		"log.level":  {"debug", "warn", "error"}, "log.format": {"text", "json", "text"},
+		"a2a.grpc_authority_suffix": {".a.example", ".b.example", ".c.example"},
 		"errors.http_status": {"mirror", "200", "mirror"}, "telemetry.otlp_protocol": {"grpc", "http", "grpc"},
 	}
 	text = fmt.Sprintf("value-%d", n)

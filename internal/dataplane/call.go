@@ -23,18 +23,25 @@ type call struct {
 	snap  *snapshot.Snapshot
 	trace traceContext
 	span  trace.Span // nil when tracing is off
+	entry entry
 
 	principal     identity.Principal
 	authenticated bool
 	agent         *snapshot.Agent
 
+	// down is what the caller speaks. Its version is 1.0 until it is known.
+	down    a2a.Dialect
 	body    []byte
-	req     jsonrpc.Request
+	req     jsonrpc.Request // of JSON-RPC
 	op      a2a.Operation
-	version a2a.Version // what the caller speaks; V10 until it is known
-	known   bool        // the method was read, so op and version hold
+	known   bool   // the method was read, so op and the version of down hold
+	payload []byte // the request as its dialect writes it, out of its envelope
 	params  a2a.Call
-	iface   *registry.JSONRPC
+	// up is how the agent is spoken to, which may be in another dialect.
+	up *registry.Upstream
+	// bare says that the answer must lose its history, which the caller does not want
+	// and the agent's dialect could not be told.
+	bare bool
 
 	pinned string // the instance that holds the task or context
 
@@ -49,10 +56,15 @@ type call struct {
 }
 
 func (p *Proxy) newCall(x exchange) *call {
-	c := &call{p: p, x: x, start: p.cfg.Clock.Now(), snap: p.cfg.Snapshots.Current(), version: a2a.V10}
+	c := &call{p: p, x: x, start: p.cfg.Clock.Now(), snap: p.cfg.Snapshots.Current(), entry: readPath(x.Path())}
+	c.down = c.entry.dialect
+	if c.down.Version == 0 {
+		c.down.Version = a2a.V10
+	}
 	c.opening.Invocation = newInvocationID(c.start)
 	c.opening.Time = c.start
-	c.opening.Dialect = "JSONRPC/1.0"
+	c.opening.Agent = c.entry.agent
+	c.opening.Dialect = c.down.String()
 	c.opening.SourceAddress = x.RemoteAddr()
 	if host, _, err := net.SplitHostPort(c.opening.SourceAddress); err == nil {
 		c.opening.SourceAddress = host
@@ -62,6 +74,9 @@ func (p *Proxy) newCall(x exchange) *call {
 	c.beginTrace()
 	return c
 }
+
+// translated tells whether the agent is spoken to in another dialect than the caller's.
+func (c *call) translated() bool { return c.up.Dialect != c.down }
 
 // elapsed is the time since the call began.
 func (c *call) elapsed() time.Duration { return c.p.cfg.Clock.Now().Sub(c.start) }

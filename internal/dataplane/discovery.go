@@ -8,18 +8,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/policy"
-	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
 )
 
 // serveDiscovery serves what the gateway itself answers: cards and the list of agents.
-func (c *call) serveDiscovery(name string, t target) {
+func (c *call) serveDiscovery() {
+	t := c.entry.target
 	c.opening.Dialect = "HTTP"
 	c.opening.Method = "GetAgentCard"
 	if t == targetList {
@@ -46,7 +47,7 @@ func (c *call) serveDiscovery(name string, t target) {
 		c.serveList()
 		return
 	}
-	if f := c.resolve(name); f != nil {
+	if f := c.resolve(c.entry.agent); f != nil {
 		if anonymous {
 			// Whether an agent exists is nothing that a stranger learns.
 			f = unauthenticated("CREDENTIALS_MISSING",
@@ -82,69 +83,49 @@ func (c *call) refuseHTTP(f *fault) {
 	c.refuse(f)
 }
 
-func (c *call) serveCard(anonymous bool) {
-	if len(c.agent.Route.Interfaces) == 0 {
-		f := versionNotSupported(a2a.V10, fmt.Sprintf("agent %q speaks A2A, but not over JSON-RPC", c.agent.ID))
-		f.status = http.StatusNotFound
-		c.refuseHTTP(f)
-		return
-	}
-	edit := c.cardEdit()
-	card := a2a.SynthesizeCard(a2a.Card{
-		Name: firstOf(c.agent.DisplayName, c.agent.ID), Description: c.agent.Description, Streaming: true,
-	}, edit)
-	if c.agent.Route.HasCard {
-		var err error
-		if card, err = a2a.RewriteCard(c.agent.Card, edit); err != nil {
-			c.refuseHTTP(invalidAgentReply("the agent's card cannot be read; its owner must correct it"))
-			return
-		}
-	}
-	h := c.x.ReplyHeader()
-	if anonymous {
-		h.Set("Cache-Control", "public, max-age=60")
-	} else {
-		h.Set("Cache-Control", "private, max-age=60")
-	}
-	h.Set("Vary", "Authorization, X-Api-Key, X-Litellm-Api-Key")
-	c.replyCached("application/json", card)
-}
-
-// cardEdit is what changes in the agent's card: where it is, and what works here.
-func (c *call) cardEdit() a2a.CardEdit {
-	versions := c.agent.Route.Versions()
-	return a2a.CardEdit{
-		URL: c.agentURL(c.agent), Version: versions[0], Versions: versions,
-		PushNotifications: c.agent.Push == registry.PushDirect,
-	}
-}
-
 // agentURL is the gateway's address of an agent, as the caller can use it.
-func (c *call) agentURL(a *snapshot.Agent) string {
-	base := c.p.cfg.PublicURL
-	if base == "" {
-		base = c.x.Origin()
+func (c *call) agentURL(a *snapshot.Agent) string { return c.baseURL() + Prefix + "/" + a.ID }
+
+// baseURL is the gateway's address, as the caller can use it.
+func (c *call) baseURL() string {
+	if c.p.cfg.PublicURL != "" {
+		return c.p.cfg.PublicURL
 	}
-	return base + Prefix + "/" + a.ID
+	return c.x.Origin()
 }
 
-// replyCached sends a body with its entity tag, or 304 to a caller that has it.
-func (c *call) replyCached(contentType string, body []byte) {
+// replyCached sends a body with its entity tag and age, or 304 to a caller that has it.
+func (c *call) replyCached(contentType string, body []byte, modified time.Time) {
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
 	h := c.x.ReplyHeader()
 	h.Set("Etag", tag)
-	for given := range strings.SplitSeq(c.x.Header().Get("If-None-Match"), ",") {
-		given = strings.TrimPrefix(strings.TrimSpace(given), "W/")
-		if given == tag || given == "*" {
-			c.end(audit.Succeeded, http.StatusNotModified)
-			c.setRevision()
-			c.x.WriteStatus(http.StatusNotModified)
-			return
-		}
+	h.Set("Last-Modified", lastModified(modified))
+	if c.hasCopy(tag, modified) {
+		c.end(audit.Succeeded, http.StatusNotModified)
+		c.setRevision()
+		c.x.WriteStatus(http.StatusNotModified)
+		return
 	}
 	h.Set("Content-Type", contentType)
 	c.reply(audit.Succeeded, http.StatusOK, body)
+}
+
+// hasCopy tells whether the caller has what would be sent: by its tag if it names one,
+// else by its age (RFC 9110, section 13.2.2).
+func (c *call) hasCopy(tag string, modified time.Time) bool {
+	from := c.x.Header()
+	if named := from.Get("If-None-Match"); named != "" {
+		for given := range strings.SplitSeq(named, ",") {
+			given = strings.TrimPrefix(strings.TrimSpace(given), "W/")
+			if given == tag || given == "*" {
+				return true
+			}
+		}
+		return false
+	}
+	since, err := http.ParseTime(from.Get("If-Modified-Since"))
+	return err == nil && !modified.Truncate(time.Second).After(since)
 }
 
 // Bounds of a page of GET /a2a.
@@ -172,7 +153,7 @@ func (c *call) serveList() {
 	}
 	var agents []*snapshot.Agent
 	c.snap.EachAgent(func(a *snapshot.Agent) bool {
-		if a.ID > after && a.State.Callable() && len(a.Route.Interfaces) > 0 &&
+		if a.ID > after && a.State.Callable() && len(a.Route.Dialects()) > 0 &&
 			policy.Decide(c.question(policy.Discover, a)).Permit {
 			agents = append(agents, a)
 		}
@@ -225,7 +206,7 @@ func (c *call) appendListed(dst []byte, a *snapshot.Agent) []byte {
 	member("description", a.Description)
 	list("tags", a.Tags)
 	versions := make([]string, 0, 2)
-	for _, v := range a.Route.Versions() {
+	for _, v := range []a2a.Version{a2a.V10, a2a.V03} {
 		versions = append(versions, v.String())
 	}
 	list("protocolVersions", versions)

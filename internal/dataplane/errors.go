@@ -20,11 +20,12 @@ const (
 
 // Codes of A2A 1.0, section 5.4, of which 0.3 has all but the last.
 const (
-	codeTaskNotFound       = -32001
-	codePushNotSupported   = -32003
-	codeContentType        = -32005
-	codeInvalidAgentReply  = -32006
-	codeVersionUnsupported = -32009
+	codeTaskNotFound         = -32001
+	codePushNotSupported     = -32003
+	codeUnsupportedOperation = -32004
+	codeContentType          = -32005
+	codeInvalidAgentReply    = -32006
+	codeVersionUnsupported   = -32009
 )
 
 // Domains of google.rpc.ErrorInfo.
@@ -37,7 +38,8 @@ const (
 // an agent's address and nothing that another caller owns.
 type fault struct {
 	status     int // HTTP status when no stream has begun; 0 means 200
-	mirror     int // HTTP status when statuses are mirrored; 0 means status
+	mirror     int // HTTP status when statuses are mirrored and in HTTP+JSON; 0 means status
+	grpc       int // gRPC status; 0 means that of the code
 	code       int
 	reason     string
 	domain     string // empty means the gateway's
@@ -47,6 +49,9 @@ type fault struct {
 	allow      string   // value of the Allow header
 	challenge  string   // value of the WWW-Authenticate header
 	outcome    audit.Outcome
+	// agent is the error that an agent answered with to a request of the gateway's own;
+	// it stands for all of the above but the outcome.
+	agent *a2a.Error
 }
 
 func (f *fault) Error() string { return f.message }
@@ -117,21 +122,25 @@ func contextNotUsable() *fault {
 	}
 }
 
-func versionNotSupported(v a2a.Version, message string) *fault {
-	f := &fault{
+func versionNotSupported(message string) *fault {
+	return &fault{
 		code: codeVersionUnsupported, reason: "VERSION_NOT_SUPPORTED", domain: domainProtocol, outcome: audit.Refused,
 		message: message,
 	}
-	if v == a2a.V03 { // 0.3 has no such error
-		f.code = jsonrpc.CodeInvalidRequest
-	}
-	return f
 }
 
-func pushNotSupported() *fault {
+// unsupportedOperation is for what the agent's dialect has no counterpart of.
+func unsupportedOperation(message string) *fault {
+	return &fault{
+		code: codeUnsupportedOperation, reason: "UNSUPPORTED_OPERATION", domain: domainProtocol, outcome: audit.Refused,
+		message: message,
+	}
+}
+
+func pushNotSupported(message string) *fault {
 	return &fault{
 		code: codePushNotSupported, reason: "PUSH_NOTIFICATION_NOT_SUPPORTED", domain: domainProtocol, outcome: audit.Refused,
-		message: "push notifications are off for this agent; its owner can set push to DIRECT",
+		message: message,
 	}
 }
 
@@ -147,7 +156,9 @@ func upstreamUnreachable(message string) *fault {
 }
 
 func upstreamTimeout(message string) *fault {
-	return &fault{mirror: 503, code: codeUnavailable, reason: "UPSTREAM_TIMEOUT", message: message, outcome: audit.TimedOut}
+	return &fault{
+		mirror: 503, grpc: statusDeadlineExceeded, code: codeUnavailable, reason: "UPSTREAM_TIMEOUT", message: message, outcome: audit.TimedOut,
+	}
 }
 
 func upstreamInterrupted() *fault {
@@ -179,40 +190,26 @@ func (f *fault) httpStatus(mirrored bool) int {
 	return 200
 }
 
-// appendFault appends the JSON-RPC error. 1.0 carries an array of details, 0.3 the
-// one detail itself (A2A 1.0 section 9.5; 0.3 leaves data free).
-func appendFault(dst, id []byte, f *fault, v a2a.Version) []byte {
-	domain := f.domain
-	if domain == "" {
-		domain = domainGateway
+// statusDeadlineExceeded is the status of gRPC for what took too long.
+const statusDeadlineExceeded = 4
+
+// toError is the fault in no dialect yet.
+func (f *fault) toError() *a2a.Error {
+	if f.agent != nil {
+		return translatedError(f.agent)
 	}
-	data := make([]byte, 0, 256)
-	if v != a2a.V03 {
-		data = append(data, '[')
+	e := &a2a.Error{
+		Code: int64(f.code), Reason: f.reason, Domain: f.domain, Message: f.message, Metadata: f.metadata,
+		HTTPStatus: f.status, GRPCStatus: f.grpc,
 	}
-	data = append(data, `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":`...)
-	data = jsonrpc.AppendString(data, f.reason)
-	data = append(data, `,"domain":`...)
-	data = jsonrpc.AppendString(data, domain)
-	metadata := f.metadata
+	if e.Domain == "" {
+		e.Domain = domainGateway
+	}
+	if e.HTTPStatus == 0 {
+		e.HTTPStatus = f.mirror
+	}
 	if f.retryAfter != 0 {
-		metadata = append(slices.Clip(metadata), "retry_after_s", strconv.Itoa(f.retryAfter))
+		e.Metadata = append(slices.Clip(e.Metadata), "retry_after_s", strconv.Itoa(f.retryAfter))
 	}
-	if len(metadata) > 0 {
-		data = append(data, `,"metadata":{`...)
-		for i := 0; i+1 < len(metadata); i += 2 {
-			if i > 0 {
-				data = append(data, ',')
-			}
-			data = jsonrpc.AppendString(data, metadata[i])
-			data = append(data, ':')
-			data = jsonrpc.AppendString(data, metadata[i+1])
-		}
-		data = append(data, '}')
-	}
-	data = append(data, '}')
-	if v != a2a.V03 {
-		data = append(data, ']')
-	}
-	return jsonrpc.AppendError(dst, id, &jsonrpc.Error{Code: f.code, Message: f.message, Data: data})
+	return e
 }

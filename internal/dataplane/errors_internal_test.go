@@ -7,7 +7,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
-func TestAppendFault_GoldenForBothVersions(t *testing.T) {
+func TestFault_GoldenForBothVersions(t *testing.T) {
 	for _, tt := range []struct {
 		name, id       string
 		f              *fault
@@ -44,7 +44,7 @@ func TestAppendFault_GoldenForBothVersions(t *testing.T) {
 		for v, want := range map[a2a.Version]string{a2a.V10: tt.want10, a2a.V03: tt.want03} {
 			// Twice: writing a fault must not change it.
 			for range 2 {
-				got := string(appendFault([]byte("before"), id, tt.f, v))
+				got := string(tt.f.toError().AppendJSONRPC([]byte("before"), id, v))
 				if got != "before"+want {
 					t.Errorf("%s for %s:\n got %s\nwant before%s", tt.name, v, got, want)
 				}

@@ -18,8 +18,14 @@ type exchange interface {
 	Path() string
 	// Query returns the values of a query parameter.
 	Query(name string) []string
+	// RawQuery is the query as it was sent, without the question mark.
+	RawQuery() string
+	// ProtoMajor is the major version of HTTP.
+	ProtoMajor() int
 	// Header is the request's header.
 	Header() http.Header
+	// Host is the authority that the caller used, "host:port".
+	Host() string
 	// Origin is the scheme and authority that the caller used, "http://host:port".
 	Origin() string
 	// RemoteAddr is the caller's address with its port.
@@ -56,6 +62,9 @@ func newHTTPExchange(w http.ResponseWriter, r *http.Request) *httpExchange {
 func (x *httpExchange) Context() context.Context           { return x.r.Context() }
 func (x *httpExchange) Method() string                     { return x.r.Method }
 func (x *httpExchange) Path() string                       { return x.r.URL.EscapedPath() }
+func (x *httpExchange) RawQuery() string                   { return x.r.URL.RawQuery }
+func (x *httpExchange) ProtoMajor() int                    { return x.r.ProtoMajor }
+func (x *httpExchange) Host() string                       { return x.r.Host }
 func (x *httpExchange) Header() http.Header                { return x.r.Header }
 func (x *httpExchange) RemoteAddr() string                 { return x.r.RemoteAddr }
 func (x *httpExchange) ContentLength() int64               { return x.r.ContentLength }

@@ -27,6 +27,8 @@ type instance struct {
 	inFlight atomic.Int64
 	failures atomic.Int64
 	ejected  atomic.Int64 // until when, in nanoseconds since 1970
+	// subscribesByGET says that the instance takes subscriptions over HTTP+JSON by GET.
+	subscribesByGET atomic.Bool
 }
 
 type instanceKey struct {

@@ -1,30 +1,33 @@
 package dataplane
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"net/http"
 
-	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/translate"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
 )
 
-// Page sizes of ListTasks (A2A 1.0, section 3.1.4), and how many of the agent's pages
-// are read at most to fill one of the caller's.
+// Page sizes of ListTasks (A2A 1.0, section 3.1.4), how many of the agent's pages are
+// read at most to fill one of the caller's, and of how many tasks at once it is decided
+// whose they are.
 const (
 	defaultListPage = 50
 	largestListPage = 100
 	listPagesRead   = 50
+	listStep        = largestListPage
 )
 
 // forwardList answers ListTasks: the agent's pages, less the tasks of others.
 func (c *call) forwardList(ctx context.Context) {
 	size := defaultListPage
-	if c.params.HasPageSize {
+	// Clients of gRPC send 0 for a size that was not set.
+	if c.params.HasPageSize && (c.params.PageSize != 0 || c.down.Binding != a2a.GRPC) {
 		size = c.params.PageSize
 	}
 	if size < 1 || size > largestListPage {
@@ -40,34 +43,33 @@ func (c *call) forwardList(ctx context.Context) {
 		}
 		c.pinned = at.endpoint
 	}
-	owned, _ := c.p.cfg.Tasks.Owned(ctx, c.agent.UID, c.principal.UID, c.params.ContextID)
+	listing := c.p.cfg.Tasks.Listing(c.agent.UID, c.principal.UID, c.params.ContextID)
+	canonical, params, f := c.canonicalList()
+	if f != nil {
+		c.refuse(f)
+		return
+	}
 	buf := getBuffer()
 	defer c.putBuffer(buf)
 	var tasks [][]byte
 	var original []byte
-	next, bytes := "", 0
+	next, filled := "", 0
 	for page := range listPagesRead {
 		buf.Reset()
-		body := a2a.EditParams(c.body, c.req, c.params, a2a.ParamsEdit{
-			Tenant: c.iface.Tenant, Page: true, PageToken: at.token, PageSize: size,
-		})
-		reply, header, f := c.roundTrip(ctx, body, buf)
+		a, f := c.listPage(ctx, canonical, params, at.token, size, buf)
 		if f != nil {
 			c.refuse(f)
 			return
 		}
-		resp, f := c.readReply(reply)
-		if f != nil {
-			c.refuse(f)
+		if a.err != nil {
+			c.replyAnswer(a)
 			return
 		}
-		if resp.Error != nil {
-			c.passHeaders(header)
-			c.x.ReplyHeader().Set("Content-Type", "application/json")
-			c.reply(c.agentError(resp.Error), http.StatusOK, reply)
-			return
+		result, err := translate.Result(c.op, translate.FormOf(c.up.Dialect), translate.JSON10, a.payload)
+		var list a2a.TaskList
+		if err == nil {
+			list, err = a2a.ParseTaskList(result)
 		}
-		list, err := a2a.ParseTaskList(resp.Result)
 		if err != nil {
 			c.refuse(invalidAgentReply(fmt.Sprintf("the agent's reply is no list of tasks: %v", err)))
 			return
@@ -75,25 +77,26 @@ func (c *call) forwardList(ctx context.Context) {
 		// The agent's token means nothing to another instance.
 		c.pinned = c.endpoint()
 		if page == 0 {
-			original = append([]byte(nil), resp.Result...)
-			c.passHeaders(header)
+			original = append([]byte(nil), result...)
+			c.passHeaders(a.header)
 		}
 		full := false
-		for i, t := range list.Tasks {
-			if i < at.offset {
-				continue
+		for i := at.offset; i < len(list.Tasks) && !full; i += listStep {
+			// An agent may send more than it was asked for: what no page needs is not looked up.
+			step := list.Tasks[i:min(i+listStep, len(list.Tasks))]
+			for j, shown := range listing.Shows(ctx, idsOf(step)) {
+				if !shown {
+					continue
+				}
+				raw := step[j].Raw
+				// A page may be shorter than asked for, so that no agent can make it huge.
+				if len(tasks) == size || (len(tasks) > 0 && filled+len(raw) > int(c.p.limits.ReplyBytes)) {
+					at.offset, full = i+j, true
+					break
+				}
+				tasks = append(tasks, append([]byte(nil), raw...))
+				filled += len(raw)
 			}
-			_, mine := owned[t.ID]
-			if !mine {
-				continue
-			}
-			// A page may be shorter than asked for, so that no agent can make it huge.
-			if len(tasks) == size || (len(tasks) > 0 && bytes+len(t.Raw) > int(c.p.limits.ReplyBytes)) {
-				at.offset, full = i, true
-				break
-			}
-			tasks = append(tasks, append([]byte(nil), t.Raw...))
-			bytes += len(t.Raw)
 		}
 		if !full {
 			at = listPlace{token: list.NextPageToken}
@@ -107,9 +110,50 @@ func (c *call) forwardList(ctx context.Context) {
 			break
 		}
 	}
-	result := a2a.AppendTaskList(nil, original, tasks, next, size, len(owned))
-	c.x.ReplyHeader().Set("Content-Type", "application/json")
-	c.reply(audit.Succeeded, http.StatusOK, jsonrpc.AppendResult(nil, c.req.ID, result))
+	result := a2a.AppendTaskList(nil, original, tasks, next, size, listing.Total(ctx))
+	result, err := translate.Result(c.op, translate.JSON10, c.form(), result)
+	if err != nil {
+		c.refuse(invalidAgentReply(fmt.Sprintf("the agent's tasks cannot be put into the caller's dialect: %v", err)))
+		return
+	}
+	c.replyResult(result)
+}
+
+// canonicalList is the caller's request in the canonical form, and what was read in it
+// there.
+func (c *call) canonicalList() ([]byte, a2a.Call, *fault) {
+	canonical, err := translate.Request(c.op, c.form(), translate.JSON10, c.payload)
+	if err != nil {
+		return nil, a2a.Call{}, untranslatable(err)
+	}
+	if len(canonical) == 0 {
+		canonical = emptyObject
+	}
+	params, rpcErr := a2a.ParseCall(c.op, a2a.V10, canonical)
+	if rpcErr != nil {
+		return nil, a2a.Call{}, protocolFault(rpcErr)
+	}
+	return canonical, params, nil
+}
+
+// listPage asks the agent for a page.
+func (c *call) listPage(ctx context.Context, canonical []byte, params a2a.Call, token string, size int, buf *bytes.Buffer) (answer, *fault) {
+	page := a2a.EditParams(canonical, jsonrpc.Request{Params: canonical}, params, a2a.ParamsEdit{
+		Tenant: params.Tenant, Page: true, PageToken: token, PageSize: size,
+	})
+	out, f := c.outgoingOf(c.op, page)
+	if f != nil {
+		return answer{}, f
+	}
+	return c.roundTrip(ctx, out, buf)
+}
+
+func idsOf(tasks []a2a.ListedTask) []string {
+	ids := make([]string, len(tasks))
+	for i := range tasks {
+		ids[i] = tasks[i].ID
+	}
+	return ids
 }
 
 // listPlace is where the next page begins: at which instance, in which page of it,

@@ -68,6 +68,9 @@ func (n *noted) Refuse(*audit.Opening, *audit.Closing) error { return errors.New
 func (n *noted) RefuseUnauthenticated(*audit.Opening, *audit.Closing) error {
 	return errors.New("refused")
 }
+func (n *noted) RecordAnonymous(*audit.Opening, *audit.Closing) error {
+	return errors.New("nobody is anonymous")
+}
 func (n *noted) Ready() error { return nil }
 
 // bug is an upstream whose reply makes the gateway panic when it is read.
@@ -95,7 +98,7 @@ func (anywhere) CheckPublic(context.Context, string, bool) error { return nil }
 
 func TestCall_ABugLeavesOneRecordAndNoReplyThatLooksWhole(t *testing.T) {
 	for name, event := range map[string]string{
-		"before the first event": "",
+		"before anything was sent": "",
 		"inside a stream":        "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"task\":{\"id\":\"t\",\"contextId\":\"c\",\"status\":{\"state\":\"TASK_STATE_WORKING\"}}}}\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,8 +140,11 @@ func TestCall_ABugLeavesOneRecordAndNoReplyThatLooksWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = resp.Body.Close() }()
-			if body, err := io.ReadAll(resp.Body); err == nil {
-				t.Errorf("the reply looks whole: %s", body)
+			body, err := io.ReadAll(resp.Body)
+			if sent := event != ""; sent != (err != nil) {
+				t.Errorf("the reply ended with %v: %s", err, body)
+			} else if !sent && !strings.Contains(string(body), `"reason":"INTERNAL"`) {
+				t.Errorf("the reply is no error: %s", body)
 			}
 			record.mu.Lock()
 			defer record.mu.Unlock()

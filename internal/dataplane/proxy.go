@@ -1,8 +1,10 @@
 // Package dataplane is the way of a call through the gateway: authenticate, resolve,
-// read, authorize, admit, route, forward and record, a file each. It serves A2A over
-// JSON-RPC and never waits for the database but where package task says so.
+// read, authorize, admit, route, forward and record, a file each. It serves A2A in
+// six dialects, whichever the agent speaks, and never waits for the database but where
+// package task says so.
 //
-// It does not translate between dialects and does not administer anything.
+// How payloads are translated is package translate's, and how they are framed that of
+// the packages below wire. It does not administer anything.
 package dataplane
 
 import (
@@ -24,9 +26,6 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/task"
 )
-
-// Prefix begins the path of every call.
-const Prefix = "/a2a"
 
 // Snapshots gives the configuration to serve from.
 type Snapshots interface {
@@ -105,6 +104,14 @@ type Config struct {
 	// PublicURL is the gateway's address in cards; empty means the address that the
 	// caller used.
 	PublicURL string
+	// AuthoritySuffix follows an agent's name in the authorities of gRPC,
+	// ".agents.example.com"; empty means that authorities name no agents.
+	AuthoritySuffix string
+	// RequireVersion refuses calls of A2A 1.0 without A2A-Version, as the specification
+	// would have it; many clients forget it.
+	RequireVersion bool
+	// CardSigner signs the cards that are served; nil means nobody does.
+	CardSigner CardSigner
 	// PushLoopback lets push addresses name loopback hosts and plain http. For tests only.
 	PushLoopback bool
 	Limits       Limits
@@ -188,45 +195,6 @@ func (p *Proxy) Drain(ctx context.Context) {
 	}
 }
 
-// target is what a path asks for.
-type target uint8
-
-const (
-	targetUnknown target = iota
-	targetList           // the agents that the caller may call
-	targetCall           // a JSON-RPC call
-	targetSend           // a JSON-RPC call that must be a send
-	targetStream         // a JSON-RPC call that must be a streaming send
-	targetCard           // an agent card
-)
-
-// readPath takes a path apart. The agent's name is returned as it stands, without
-// escapes: no name has any.
-func readPath(path string) (agent string, t target) {
-	rest, ok := strings.CutPrefix(path, Prefix)
-	if !ok || (rest != "" && rest[0] != '/') {
-		return "", targetUnknown
-	}
-	rest = strings.TrimPrefix(rest, "/")
-	if rest == "" {
-		return "", targetList
-	}
-	agent, below, _ := strings.Cut(rest, "/")
-	switch strings.TrimSuffix(below, "/") {
-	case "":
-		if below == "" {
-			return agent, targetCall
-		}
-	case "message/send":
-		return agent, targetSend
-	case "message/stream":
-		return agent, targetStream
-	case ".well-known/agent-card.json", ".well-known/agent.json":
-		return agent, targetCard
-	}
-	return agent, targetUnknown
-}
-
 // serve is the way of a call.
 func (p *Proxy) serve(x exchange) {
 	p.calls.Add(1)
@@ -235,13 +203,11 @@ func (p *Proxy) serve(x exchange) {
 	defer c.finish()
 	// Until the body is read, or given up, this bounds how long a caller may take.
 	_ = x.SetReadDeadline(c.start.Add(p.limits.BodyGrace))
-	name, t := readPath(x.Path())
-	c.opening.Agent = name
-	if t == targetCard || t == targetList {
-		c.serveDiscovery(name, t)
+	if t := c.entry.target; t == targetCard || t == targetList {
+		c.serveDiscovery()
 		return
 	}
-	if f := c.admitted(name, t); f != nil {
+	if f := c.admitted(); f != nil {
 		c.refuse(f)
 		return
 	}
@@ -249,23 +215,31 @@ func (p *Proxy) serve(x exchange) {
 }
 
 // admitted takes a call through every stage before routing.
-func (c *call) admitted(name string, t target) *fault {
+func (c *call) admitted() *fault {
 	if f := c.authenticate(); f != nil {
 		return f
 	}
 	if f := c.available(); f != nil {
 		return f
 	}
+	name := c.entry.agent
+	if c.entry.target == targetGRPC {
+		var f *fault
+		if name, f = c.selectAgent(); f != nil {
+			return f
+		}
+		c.opening.Agent = name
+	}
 	if f := c.resolve(name); f != nil {
 		return f
 	}
-	if t == targetUnknown {
-		return notFound(c.x.Path())
-	}
-	if f := c.read(t); f != nil {
+	if f := c.read(); f != nil {
 		return f
 	}
 	if f := c.authorize(); f != nil {
+		return f
+	}
+	if f := c.routable(); f != nil {
 		return f
 	}
 	if f := c.checkPush(); f != nil {

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -16,7 +17,11 @@ func (c *call) checkPush() *fault {
 		return nil
 	}
 	if c.agent.Push != registry.PushDirect {
-		return pushNotSupported()
+		return pushNotSupported("push notifications are off for this agent; its owner can set push to DIRECT")
+	}
+	if c.translated() {
+		// The agent would send what the caller cannot read.
+		return pushNotSupported(fmt.Sprintf("the agent sends push notifications in its own dialect; call it in %s to have them", c.up.Dialect))
 	}
 	if c.params.Push == nil { // get, list or delete
 		return nil

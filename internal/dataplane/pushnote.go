@@ -6,6 +6,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/push"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
+	"github.com/signalbox-dev/signalbox/internal/wire/pb"
 )
 
 // PushNotes is told which push configs agents have, so that they can be deleted when
@@ -23,7 +24,7 @@ func (c *call) notePush(result []byte) {
 	switch c.op {
 	case a2a.CreatePushConfig:
 		// An id that cannot be read is one that is not known.
-		id, err := a2a.ParsePushConfigID(c.version, result)
+		id, err := c.pushConfigID(result)
 		if err != nil {
 			id = ""
 		}
@@ -34,6 +35,14 @@ func (c *call) notePush(result []byte) {
 		}
 	default:
 	}
+}
+
+// pushConfigID reads the id of the config that an agent answered with.
+func (c *call) pushConfigID(result []byte) (string, error) {
+	if c.up.Dialect.Binding == a2a.GRPC {
+		return pb.ParsePushConfigID(c.up.Dialect.Version, result)
+	}
+	return a2a.ParsePushConfigID(c.up.Dialect.Version, result)
 }
 
 // noteInlinePush notes the config that a message carried, once its task is known.
@@ -69,6 +78,6 @@ func (c *call) notePushConfig(taskID, configID string) {
 func (c *call) pushConfig(taskID, configID string) push.Config {
 	return push.Config{
 		ID:    push.ID{Agent: c.agent.UID, Task: taskID, Config: push.KeepID(configID)},
-		Owner: c.principal.UID, Version: c.iface.Version, Endpoint: c.endpoint(), Time: c.p.cfg.Clock.Now(),
+		Owner: c.principal.UID, Version: c.up.Dialect.Version, Endpoint: c.endpoint(), Time: c.p.cfg.Clock.Now(),
 	}
 }

@@ -1,23 +1,34 @@
 package dataplane
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"io"
-	"mime"
+	"log/slog"
 	"net/http"
-	"os"
 	"strings"
-	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
+	"github.com/signalbox-dev/signalbox/internal/wire/rest"
 )
 
 // read takes the body in and reads what is decided on: the envelope and the ids. The
-// body itself is kept as it came.
-func (c *call) read(t target) *fault {
+// body itself is kept as it came. A call of gRPC was read before its agent was known.
+func (c *call) read() *fault {
+	switch c.entry.target {
+	case targetCall, targetSend, targetStream:
+		return c.readJSONRPC()
+	case targetREST:
+		return c.readREST()
+	case targetGRPC:
+		return nil
+	default:
+		return notFound(c.x.Path())
+	}
+}
+
+func (c *call) readJSONRPC() *fault {
 	if c.x.Method() != http.MethodPost {
 		return methodNotAllowed(c.x.Method(), http.MethodPost)
 	}
@@ -40,12 +51,11 @@ func (c *call) read(t target) *fault {
 			message: fmt.Sprintf("%.60q is no method of A2A 1.0 or 0.3; SendMessage and message/send are", req.Method),
 		}
 	}
-	c.op, c.version, c.known = op, version, true
-	c.opening.Method = op.String()
-	c.opening.Dialect = "JSONRPC/" + version.String()
-	if f := c.checkVersion(); f != nil {
+	c.understood(op, version)
+	if f := c.checkVersion(req.Method + " is a method"); f != nil {
 		return f
 	}
+	t := c.entry.target
 	if (t == targetSend && op != a2a.SendMessage) || (t == targetStream && op != a2a.SendStreamingMessage) {
 		return protocolFault(jsonrpc.InvalidRequest(fmt.Sprintf(
 			"method %q does not belong to this path; post it to /a2a/{agent}", req.Method)))
@@ -54,132 +64,99 @@ func (c *call) read(t target) *fault {
 	if rpcErr != nil {
 		return protocolFault(rpcErr)
 	}
-	c.params = params
-	c.opening.MessageID, c.opening.TaskID, c.opening.ContextID = params.MessageID, params.TaskID, params.ContextID
+	c.payload = req.Params
+	c.asks(params)
 	return nil
 }
 
-// checkVersion holds the version that the caller names against that of its method,
-// and both against what the agent speaks.
-func (c *call) checkVersion() *fault {
-	for _, named := range append(c.x.Header().Values("A2A-Version"), c.x.Query("A2A-Version")...) {
-		named = strings.TrimSpace(named)
-		if named == "" {
+func (c *call) readREST() *fault {
+	req, e := rest.Parse(c.x.Method(), c.entry.below, c.x.RawQuery())
+	if e != nil {
+		return restFault(e, req.Allow)
+	}
+	c.understood(req.Op, req.Version)
+	if f := c.checkVersion("this is a path"); f != nil {
+		return f
+	}
+	if c.x.ContentLength() != 0 {
+		// A body is read when there is one, and most calls that need none have none.
+		if c.x.Header().Get("Content-Type") != "" || c.x.Method() == http.MethodPost {
+			if f := checkContentType(c.x.Header()); f != nil {
+				return f
+			}
+		}
+		if f := c.readBody(); f != nil {
+			return f
+		}
+	}
+	payload, e := req.Payload(c.body)
+	if e != nil {
+		return restFault(e, "")
+	}
+	parse := func() (a2a.Call, *jsonrpc.Error) { return a2a.ParseCall(req.Op, a2a.V10, payload) }
+	if req.Version == a2a.V03 {
+		parse = func() (a2a.Call, *jsonrpc.Error) { return a2a.ParseCallREST03(req.Op, payload) }
+	}
+	params, rpcErr := parse()
+	if rpcErr != nil {
+		return protocolFault(rpcErr)
+	}
+	c.payload = payload
+	c.asks(params)
+	return nil
+}
+
+// restFault is a refusal of the reader of HTTP+JSON; allow lists the methods that the
+// path has, when the caller used another one.
+func restFault(e *a2a.Error, allow string) *fault {
+	return &fault{
+		status: e.HTTPStatus, code: int(e.Code), reason: e.Reason, domain: e.Domain, message: e.Message, metadata: e.Metadata,
+		allow: allow, outcome: audit.Refused,
+	}
+}
+
+// understood notes what is called and in which version.
+func (c *call) understood(op a2a.Operation, v a2a.Version) {
+	c.op, c.down.Version, c.known = op, v, true
+	c.opening.Method = op.String()
+	c.opening.Dialect = c.down.String()
+}
+
+// asks notes what the call is about.
+func (c *call) asks(params a2a.Call) {
+	c.params = params
+	c.opening.MessageID, c.opening.TaskID, c.opening.ContextID = params.MessageID, params.TaskID, params.ContextID
+}
+
+// checkVersion holds the version that the caller names against the one that it speaks;
+// what tells by which sign that was known.
+func (c *call) checkVersion(what string) *fault {
+	named := false
+	for _, text := range append(c.x.Header().Values("A2A-Version"), c.x.Query("A2A-Version")...) {
+		text = strings.TrimSpace(text)
+		if text == "" {
 			continue
 		}
-		v, ok := a2a.ParseVersion(named)
+		named = true
+		v, ok := a2a.ParseVersion(text)
 		if !ok {
-			return c.contradiction(fmt.Sprintf("A2A-Version %.20q is not one that is spoken here; 1.0 and 0.3 are", named))
+			return contradiction(fmt.Sprintf("A2A-Version %.20q is not one that is spoken here; 1.0 and 0.3 are", text))
 		}
-		if v != c.version {
-			return c.contradiction(fmt.Sprintf("A2A-Version is %s but %s is a method of %s", v, c.req.Method, c.version))
+		if v != c.down.Version {
+			return contradiction(fmt.Sprintf("A2A-Version is %s but %s of %s", v, what, c.down.Version))
 		}
 	}
-	iface, ok := c.agent.Route.Interface(c.version)
-	if !ok {
-		return versionNotSupported(c.version, fmt.Sprintf("agent %q does not speak A2A %s over JSON-RPC; it speaks %s",
-			c.agent.ID, c.version, speaks(c.agent.Route.Versions())))
+	if named || c.down.Version != a2a.V10 {
+		return nil
 	}
-	c.iface = iface
+	if c.p.cfg.RequireVersion {
+		return contradiction("A2A-Version is missing, which stands for 0.3, but " + what + " of 1.0; send A2A-Version: 1.0")
+	}
+	c.p.cfg.Logger.LogAttrs(context.Background(), slog.LevelDebug, "a call of A2A 1.0 names no A2A-Version",
+		slog.String("caller", c.principal.Name), slog.String("agent", c.opening.Agent))
 	return nil
 }
 
 // contradiction keeps the code of 1.0 for every caller: one that names a version
 // knows the error.
-func (c *call) contradiction(message string) *fault { return versionNotSupported(a2a.V10, message) }
-
-func speaks(versions []a2a.Version) string {
-	if len(versions) == 0 {
-		return "none"
-	}
-	names := make([]string, len(versions))
-	for i, v := range versions {
-		names[i] = v.String()
-	}
-	return strings.Join(names, " and ")
-}
-
-func checkContentType(h http.Header) *fault {
-	value := h.Get("Content-Type")
-	media, params, err := mime.ParseMediaType(value)
-	charset := strings.ToLower(params["charset"])
-	if err == nil && (media == "application/json" || media == "application/a2a+json") && (charset == "" || charset == "utf-8") {
-		if encoding := h.Get("Content-Encoding"); encoding == "" || strings.EqualFold(encoding, "identity") {
-			return nil
-		}
-	}
-	return &fault{
-		status: http.StatusUnsupportedMediaType, code: codeContentType, reason: "CONTENT_TYPE_NOT_SUPPORTED",
-		domain: domainProtocol, outcome: audit.Refused,
-		message: fmt.Sprintf("content type %.60q is not taken; send application/json in UTF-8, not compressed", value),
-	}
-}
-
-// eagerBody is how much of an announced body gets its memory at once: enough for most
-// bodies, little enough for callers who announce and do not send.
-const eagerBody = 128 << 10
-
-// readBody reads the body within its bound. A body must keep up with a rate, so that
-// slow callers do not hold connections.
-func (c *call) readBody() *fault {
-	limit := c.p.limits.RequestBytes
-	length := c.x.ContentLength()
-	if length > limit {
-		return c.tooLarge()
-	}
-	// One byte more than announced, so that the end is seen without growing; but what
-	// is only announced takes no memory yet.
-	size := min(length, eagerBody)
-	if size < 0 {
-		size = 4 << 10
-	}
-	buf := make([]byte, 0, size+1)
-	body := c.x.Body()
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		allowed := c.p.limits.BodyGrace + time.Duration(int64(len(buf))/c.p.limits.BodyRate)*time.Second
-		if len(buf) > 0 { // the grace is set already
-			// An engine without deadlines bounds slow bodies itself.
-			_ = c.x.SetReadDeadline(c.start.Add(allowed))
-		}
-		n, err := body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if int64(len(buf)) > limit {
-			return c.tooLarge()
-		}
-		if err == nil {
-			continue
-		}
-		c.body = buf
-		c.opening.RequestBytes = int64(len(buf))
-		switch {
-		case errors.Is(err, io.EOF):
-			_ = c.x.SetReadDeadline(time.Time{})
-			return nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			// The deadline stays, so that nobody waits for the rest of the body.
-			c.x.ReplyHeader().Set("Connection", "close")
-			return &fault{
-				status: http.StatusRequestTimeout, code: jsonrpc.CodeInvalidRequest, reason: "REQUEST_TIMEOUT", outcome: audit.Refused,
-				message: fmt.Sprintf("the body came too slowly: %d bytes in %s", len(buf), allowed),
-			}
-		default:
-			c.closing.CallerLeft = true
-			return &fault{
-				status: http.StatusBadRequest, code: jsonrpc.CodeInvalidRequest, reason: "MALFORMED_REQUEST", outcome: audit.Refused,
-				message: "the body ended before its announced length",
-			}
-		}
-	}
-}
-
-func (c *call) tooLarge() *fault {
-	// What is left of the body is not read, so the connection cannot be used again.
-	c.x.ReplyHeader().Set("Connection", "close")
-	return &fault{
-		status: http.StatusRequestEntityTooLarge, code: jsonrpc.CodeInvalidRequest, reason: "REQUEST_TOO_LARGE", outcome: audit.Refused,
-		message: fmt.Sprintf("the body is larger than %d bytes; pass large files by url", c.p.limits.RequestBytes),
-	}
-}
+func contradiction(message string) *fault { return versionNotSupported(message) }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
+	"github.com/signalbox-dev/signalbox/internal/wire/grpc"
 )
 
 // open records that the call was admitted, before the agent sees a byte of it.
@@ -36,6 +38,8 @@ func (c *call) end(outcome audit.Outcome, status int) {
 		err = c.p.cfg.Recorder.Close(&c.closing)
 	case c.authenticated:
 		err = c.p.cfg.Recorder.Refuse(&c.opening, &c.closing)
+	case outcome == audit.Succeeded:
+		err = c.p.cfg.Recorder.RecordAnonymous(&c.opening, &c.closing)
 	default:
 		err = c.p.cfg.Recorder.RefuseUnauthenticated(&c.opening, &c.closing)
 	}
@@ -47,6 +51,10 @@ func (c *call) end(outcome audit.Outcome, status int) {
 
 // fail notes what went wrong, for the record.
 func (c *call) fail(f *fault) {
+	if f.agent != nil {
+		c.agentError(f.agent)
+		return
+	}
 	c.closing.Error = &audit.CallError{Code: f.code, Reason: f.reason, Message: f.message}
 }
 
@@ -54,9 +62,7 @@ func (c *call) fail(f *fault) {
 func (c *call) refuse(f *fault) {
 	c.fail(f)
 	c.leaveBody()
-	status := f.httpStatus(c.p.cfg.MirrorStatus)
 	h := c.x.ReplyHeader()
-	h.Set("Content-Type", "application/json")
 	if f.challenge != "" {
 		h.Set("Www-Authenticate", f.challenge)
 	}
@@ -66,7 +72,7 @@ func (c *call) refuse(f *fault) {
 	if f.retryAfter != 0 {
 		h.Set("Retry-After", strconv.Itoa(f.retryAfter))
 	}
-	c.reply(f.outcome, status, appendFault(nil, c.req.ID, f, c.version))
+	c.replyError(f.outcome, f.httpStatus(c.p.cfg.MirrorStatus), f.toError())
 }
 
 // reply records the end of a call and sends its whole reply. Headers were set before.
@@ -74,13 +80,19 @@ func (c *call) reply(outcome audit.Outcome, status int, body []byte) {
 	c.closing.ResponseBytes = int64(len(body))
 	c.end(outcome, status)
 	h := c.x.ReplyHeader()
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if c.down.Binding == a2a.GRPC {
+		if outcome == audit.Succeeded {
+			grpc.SetTrailers(h, nil, c.down.Version)
+		}
+	} else {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	c.setRevision()
 	c.headSent = true
 	// The deadline ends with the exchange: the engine lifts it before the next one.
 	_ = c.x.SetWriteDeadline(c.p.cfg.Clock.Now().Add(c.p.limits.WriteTimeout))
 	c.x.WriteStatus(status)
-	if c.x.Method() == http.MethodHead {
+	if len(body) == 0 || c.x.Method() == http.MethodHead {
 		return
 	}
 	// A caller that has gone is noted already, or went a moment too late to be.

@@ -41,7 +41,7 @@ func TestStream_WhateverTheAgentDoesTheCallerGetsAnEndWithAReason(t *testing.T) 
 		{peers.SlowFirst, peers.HostileChunk, "", auditv1.Outcome_OUTCOME_SUCCEEDED, false},
 		{peers.NoLastBlank, peers.HostileChunk, "", auditv1.Outcome_OUTCOME_SUCCEEDED, false},
 		{peers.JSONStream, `data: {`, "", auditv1.Outcome_OUTCOME_SUCCEEDED, false},
-		{peers.ErrorFirst, `"error"`, "", auditv1.Outcome_OUTCOME_FAILED, false},
+		{peers.ErrorFirst, `"error"`, "", auditv1.Outcome_OUTCOME_FAILED, true},
 		{peers.Status500, `"error"`, "", auditv1.Outcome_OUTCOME_FAILED, true},
 		{peers.CutStream, "data: {", "UPSTREAM_INTERRUPTED", auditv1.Outcome_OUTCOME_UNAVAILABLE, false},
 		{peers.CutEvent, "data: {", "UPSTREAM_INTERRUPTED", auditv1.Outcome_OUTCOME_UNAVAILABLE, false},
@@ -135,7 +135,7 @@ func TestStream_HeadersAndSignsOfLifeComeWhileTheAgentThinks(t *testing.T) {
 }
 
 func TestStream_ACallerThatLeavesNeitherStopsTheTaskNorLosesTheRecord(t *testing.T) {
-	g := gatewaytest.Start(t)
+	g := gatewaytest.Start(t, func(c *config.Config) { c.Stream.HeaderDelay = 10 * time.Millisecond })
 	key := g.Team("demo")
 	agent := peers.StartHostile(t, peers.HostileConfig{Delay: 300 * time.Millisecond})
 	g.Agent("echo", "demo", agent.URL)

@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 // traceContext is the W3C trace context of a call (Trace Context level 1). It exists
@@ -65,13 +67,15 @@ func (c *call) endTrace() {
 		c.span.SetName(o.Method)
 	}
 	attrs := []attribute.KeyValue{
-		attribute.String("rpc.system", "jsonrpc"),
+		attribute.String("rpc.system", rpcSystem(c.down.Binding)),
 		attribute.String("rpc.method", o.Method),
 		attribute.String("gen_ai.operation.name", "invoke_agent"),
 		attribute.String("gen_ai.agent.name", o.Agent),
 		attribute.String("signalbox.invocation_id", o.Invocation.String()),
 		attribute.String("signalbox.team", o.Team),
 		attribute.String("signalbox.outcome", string(e.Outcome)),
+		attribute.String("signalbox.dialect", o.Dialect),
+		attribute.String("signalbox.upstream_dialect", o.UpstreamDialect),
 		attribute.String("a2a.task.id", firstOf(e.TaskID, o.TaskID)),
 		attribute.String("a2a.context.id", firstOf(e.ContextID, o.ContextID)),
 		attribute.String("a2a.task.state", e.TaskState),
@@ -79,11 +83,26 @@ func (c *call) endTrace() {
 		attribute.Int("http.response.status_code", e.HTTPStatus),
 	}
 	if e.Error != nil {
-		attrs = append(attrs, attribute.Int("rpc.jsonrpc.error_code", e.Error.Code))
+		attrs = append(attrs, attribute.Int("a2a.error.code", e.Error.Code))
+		if c.down.Binding == a2a.JSONRPC {
+			attrs = append(attrs, attribute.Int("rpc.jsonrpc.error_code", e.Error.Code))
+		}
 		c.span.SetStatus(codes.Error, e.Error.Message)
 	}
 	c.span.SetAttributes(attrs...)
 	c.span.End(trace.WithTimestamp(c.start.Add(c.elapsed())))
+}
+
+// rpcSystem is the name that OpenTelemetry has for a binding.
+func rpcSystem(b a2a.Binding) string {
+	switch b {
+	case a2a.GRPC:
+		return "grpc"
+	case a2a.REST:
+		return "http"
+	default:
+		return "jsonrpc"
+	}
 }
 
 func firstOf(a, b string) string {

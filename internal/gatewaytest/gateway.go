@@ -40,6 +40,9 @@ type Gateway struct {
 	stop func() error
 }
 
+// testKEK is the key-encryption key of every gateway in tests.
+const testKEK = "c2lnbmFsYm94IHRlc3RzIHNoYXJlIHRoaXMga2V5ISE="
+
 // Start runs a gateway over a database of its own. Changes are made to its
 // configuration before it starts.
 func Start(t testing.TB, change ...func(*config.Config)) *Gateway {
@@ -57,6 +60,8 @@ func StartOver(t testing.TB, dsn, dataDir string, change ...func(*config.Config)
 	}
 	cfg.Listen, cfg.DatabaseURL, cfg.DataDir = "127.0.0.1:0", config.Secret(dsn), dataDir
 	cfg.DrainTimeout = 6 * time.Second
+	// Replicas share their key-encryption key as they share their database.
+	cfg.KEKVariable = config.Secret(testKEK)
 	for _, c := range change {
 		c(cfg)
 	}

@@ -6,6 +6,7 @@ package push
 import (
 	"context"
 	"errors"
+	"net/url"
 	"strings"
 	"time"
 
@@ -87,19 +88,21 @@ type Store interface {
 	Tidy(ctx context.Context, due Due, gone []uuid.UUID, notedBefore time.Time) error
 }
 
-// Target is where an agent is called.
+// Target is where and how an agent is called.
 type Target struct {
-	// URL is the address to post to.
-	URL string
-	// Version is what is spoken there.
-	Version a2a.Version
-	// Tenant goes into each call of version 1.0 unless it is empty.
+	// Dialect is what is spoken there.
+	Dialect a2a.Dialect
+	// URL is the address to call. It must not be changed.
+	URL *url.URL
+	// Tenant is what each call names in dialects that have tenants; it may be empty.
 	Tenant string
 }
 
-// RPCError is an error that an agent answered with.
+// RPCError is an error that an agent answered with, in whatever dialect.
 type RPCError struct {
-	Code    int64
+	// Code is the code that JSON-RPC has for the error.
+	Code int64
+	// Message is the agent's text for people.
 	Message string
 }
 

@@ -19,7 +19,7 @@ import (
 const userAgent = "signalbox"
 
 // errNotSpoken says that the agent's card has no way any more to call it.
-var errNotSpoken = errors.New("the agent's card names no JSON-RPC interface that the gateway speaks")
+var errNotSpoken = errors.New("the agent's card names no interface that the gateway speaks")
 
 // remove deletes a config at its agent and records that. When nobody was told the
 // config's id, all configs of its task are deleted: they have one owner, its own.
@@ -34,6 +34,7 @@ func (r *Revoker) remove(ctx context.Context, c Claim) error {
 	e := r.begin(s, agent, c)
 	at, err := target(agent, c.Config)
 	if err == nil {
+		e.opening.UpstreamDialect = at.Dialect.String()
 		err = r.removeAt(ctx, at, c)
 	}
 	r.end(ctx, e, err)
@@ -78,18 +79,31 @@ func (r *Revoker) removeOne(ctx context.Context, at Target, task, config string)
 // target finds the instance that has a config. When it is registered no more, another
 // one is asked: instances of an agent may share what they know.
 func target(agent *snapshot.Agent, c Config) (Target, error) {
-	face, ok := agent.Route.Interface(c.Version)
+	up, ok := spoken(&agent.Route, c.Version)
 	if !ok {
-		if len(agent.Route.Interfaces) == 0 {
-			return Target{}, errNotSpoken
-		}
-		face = &agent.Route.Interfaces[0]
-	}
-	i := max(0, slices.IndexFunc(agent.Endpoints, func(e registry.Endpoint) bool { return e.URL == c.Endpoint }))
-	if i >= len(face.URLs) {
 		return Target{}, errNotSpoken
 	}
-	return Target{URL: face.URLs[i].String(), Version: face.Version, Tenant: face.Tenant}, nil
+	i := max(0, slices.IndexFunc(agent.Endpoints, func(e registry.Endpoint) bool { return e.URL == c.Endpoint }))
+	if i >= len(up.URLs) {
+		return Target{}, errNotSpoken
+	}
+	return Target{Dialect: up.Dialect, URL: up.URLs[i], Tenant: up.Tenant}, nil
+}
+
+// spoken finds the interface at which an agent is asked for a config that it was given
+// in a version. The same version comes before what the agent's owner prefers: an agent
+// may keep what it knows for each version apart, and the bindings of one share it.
+func spoken(r *registry.Route, v a2a.Version) (*registry.Upstream, bool) {
+	up, ok := r.For(a2a.Dialect{Binding: a2a.JSONRPC, Version: v})
+	if !ok || up.Dialect.Version == v {
+		return up, ok
+	}
+	for i := range r.Interfaces {
+		if r.Interfaces[i].Dialect.Version == v {
+			return &r.Interfaces[i], true
+		}
+	}
+	return up, true
 }
 
 // entry is what the record gets of an attempt.

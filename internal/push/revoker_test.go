@@ -3,8 +3,10 @@ package push_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -163,17 +165,22 @@ func (a *agents) seen() (deleted []string, times []time.Time) {
 	return slices.Clone(a.deleted), slices.Clone(a.times)
 }
 
-// record is an audit.Recorder that keeps outcomes.
+// record is an audit.Recorder that keeps what it is given.
 type record struct {
 	audit.Recorder
 	mu       sync.Mutex
+	openings []audit.Opening
 	outcomes []audit.Outcome
+	messages []string // of errors
 }
 
-func (r *record) Refuse(_ *audit.Opening, c *audit.Closing) error {
+func (r *record) Refuse(o *audit.Opening, c *audit.Closing) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcomes = append(r.outcomes, c.Outcome)
+	r.openings, r.outcomes = append(r.openings, *o), append(r.outcomes, c.Outcome)
+	if c.Error != nil {
+		r.messages = append(r.messages, c.Error.Message)
+	}
 	return nil
 }
 
@@ -355,7 +362,7 @@ func TestRevoker_DeletesWhatBelongsToWhoLostTheirRights(t *testing.T) {
 		pass(time.Hour)
 		wantDeleted(t, w, "disabled/c", "expires/c", "gone/c")
 		wantTasks(t, w, "admin", "good")
-		if w.agents.at.URL != endpoint {
+		if w.agents.at.URL.String() != endpoint {
 			t.Errorf("the agent was called at %q", w.agents.at.URL)
 		}
 	})
@@ -445,6 +452,72 @@ func TestRevoker_AnErrorAboutAConfigThatIsNotThereIsSuccess(t *testing.T) {
 				pass(4 * time.Second)
 				if done := len(w.store.tasks()) == 0; done != tt.done {
 					t.Errorf("done %v, want %v", done, tt.done)
+				}
+			})
+		})
+	}
+}
+
+func TestRevoker_AsksInADialectThatTheAgentSpeaks(t *testing.T) {
+	face := func(binding, version, url, tenant string) string {
+		return fmt.Sprintf(`{"url":%q,"protocolBinding":%q,"protocolVersion":%q,"tenant":%q}`, url, binding, version, tenant)
+	}
+	rpc10, rest10, grpc10 := face("JSONRPC", "1.0", "http://x/rpc", "a"), face("HTTP+JSON", "1.0", "http://x/rest", "b"), face("GRPC", "1.0", "x:1", "c")
+	rpc03, rest03, grpc03 := face("JSONRPC", "0.3", "http://x/old", ""), face("HTTP+JSON", "0.3", "http://x/oldrest", ""), face("GRPC", "0.3", "x:1", "")
+	prefer := func(b a2a.Binding, v a2a.Version) []a2a.Dialect { return []a2a.Dialect{{Binding: b, Version: v}} }
+	tests := []struct {
+		name      string
+		faces     []string
+		preferred []a2a.Dialect
+		version   a2a.Version // in which the config was given
+		want      string
+		url       string
+		tenant    string
+	}{
+		{"JSON-RPC when there is all", []string{grpc03, grpc10, rest03, rest10, rpc03, rpc10}, nil, a2a.V10, "JSONRPC/1.0", "http://agent.example/rpc", "a"},
+		{"JSON-RPC of its version", []string{rpc10, rpc03}, nil, a2a.V03, "JSONRPC/0.3", "http://agent.example/old", ""},
+		{"REST alone", []string{rest10}, nil, a2a.V10, "HTTP+JSON/1.0", "http://agent.example/rest", "b"},
+		{"gRPC alone", []string{grpc10}, nil, a2a.V10, "GRPC/1.0", "http://agent.example", "c"},
+		{"gRPC 0.3 alone", []string{grpc03}, nil, a2a.V03, "GRPC/0.3", "http://agent.example", ""},
+		{"its version in another binding", []string{rpc10, rest03}, nil, a2a.V03, "HTTP+JSON/0.3", "http://agent.example/oldrest", ""},
+		{"another version when there is no other", []string{rest03}, nil, a2a.V10, "HTTP+JSON/0.3", "http://agent.example/oldrest", ""},
+		{"what is preferred in its version", []string{rpc10, rest10, grpc10}, prefer(a2a.GRPC, a2a.V10), a2a.V10, "GRPC/1.0", "http://agent.example", "c"},
+		{"its version before what is preferred", []string{rest03, grpc10}, prefer(a2a.GRPC, a2a.V10), a2a.V03, "HTTP+JSON/0.3", "http://agent.example/oldrest", ""},
+		{"none", []string{face("MQTT", "1.0", "http://x/", "")}, nil, a2a.V10, "", "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, func(t *testing.T, w *world) {
+				w.source.set(func(d *snapshot.Delta) {
+					d.Agents[w.agent] = &registry.Agent{
+						UID: w.agent, ID: "echo", Push: registry.PushDirect, PreferredDialects: tt.preferred,
+						Card:      []byte(`{"name":"echo","supportedInterfaces":[` + strings.Join(tt.faces, ",") + `]}`),
+						Endpoints: []registry.Endpoint{{URL: "http://other.example", Weight: 1}, {URL: endpoint, Weight: 1}},
+					}
+				})
+				pass(5 * time.Second)
+				given := w.config(w.bad, "t", "c")
+				given.Version = tt.version
+				w.Noted(given)
+				pass(4 * time.Second)
+				if len(w.record.openings) != 1 {
+					t.Fatalf("the record has %d events, want 1", len(w.record.openings))
+				}
+				o := w.record.openings[0]
+				if o.Dialect != "JSONRPC/"+tt.version.String() || o.UpstreamDialect != tt.want {
+					t.Errorf("recorded as %q and %q, want %q upstream", o.Dialect, o.UpstreamDialect, tt.want)
+				}
+				if tt.want == "" {
+					wantDeleted(t, w)
+					wantTasks(t, w, "t")
+					if len(w.record.messages) != 1 || strings.Contains(w.record.messages[0], "JSON-RPC") {
+						t.Errorf("the record says %q", w.record.messages)
+					}
+					return
+				}
+				wantDeleted(t, w, "t/c")
+				if at := w.agents.at; at.Dialect.String() != tt.want || at.URL.String() != tt.url || at.Tenant != tt.tenant {
+					t.Errorf("asked %s at %s of tenant %q, want %s at %s of %q", at.Dialect, at.URL, at.Tenant, tt.want, tt.url, tt.tenant)
 				}
 			})
 		})

@@ -63,12 +63,13 @@ func useCard(card []byte, source CardSource) (foundCard, error) {
 		return foundCard{}, err
 	}
 	found := foundCard{card: card, source: source, interfaces: make([]Interface, 0, min(len(parsed.Interfaces), maxInterfaces))}
-	jsonRPC, shown, size := false, true, 0
+	spoken, shown, size := false, true, 0
 	for n, i := range parsed.Interfaces {
 		if err := checkInterface(n, i); err != nil {
 			return foundCard{}, err
 		}
-		jsonRPC = jsonRPC || i.Binding == a2a.BindingJSONRPC && i.Version != 0
+		_, ok := i.Dialect()
+		spoken = spoken || ok
 		size += len(i.Binding) + len(i.URL) + len(i.Tenant)
 		if shown = shown && n < maxInterfaces && size <= maxInterfaceBytes; !shown {
 			continue
@@ -77,9 +78,9 @@ func useCard(card []byte, source CardSource) (foundCard, error) {
 			Binding: oneLine(i.Binding), Version: i.Version.String(), URL: oneLine(i.URL), Tenant: oneLine(i.Tenant),
 		})
 	}
-	if !jsonRPC {
+	if !spoken {
 		found.warnings = append(found.warnings,
-			"the agent card names no JSON-RPC interface of version 0.3 or 1.0; the agent is not callable until it does")
+			"the agent card names no interface of JSONRPC, HTTP+JSON or GRPC in version 1.0 or 0.3; the agent is not callable until it does")
 	}
 	return found, nil
 }

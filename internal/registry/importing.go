@@ -68,7 +68,7 @@ func (s *Service) Import(ctx context.Context, author string, d ImportDraft) (Age
 		return Agent{}, 0, &CardError{Problem: "it names no absolute http or https address to call; create the agent with its endpoints instead"}
 	case base == "":
 		base = named
-	case ok && !strings.HasPrefix(base+"/", named+"/"):
+	case ok && !strings.HasPrefix(base+"/", named+"/") && len(dialWarnings(found.interfaces, []Endpoint{{URL: base}})) == 0:
 		found.warnings = append(found.warnings, clip(fmt.Sprintf(
 			"the agent card names %s, calls go to %s; change endpoints or set trust_card_authority if that is wrong", named, base)))
 	}
@@ -118,7 +118,8 @@ func baseOf(address string) string {
 	return strings.TrimRight(u.String(), "/")
 }
 
-// authorityOf returns scheme and authority of the interface that would be called.
+// authorityOf returns scheme and authority of an interface that would be called. That
+// of JSON-RPC comes first: gRPC often has a port of its own, where no card is.
 func authorityOf(card a2a.Card) (string, bool) {
 	best := ""
 	for _, i := range card.Interfaces {

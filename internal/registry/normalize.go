@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 // MaxEndpoints is the number of endpoints that an agent may have.
@@ -160,6 +162,31 @@ func checkAliases(field, id string, aliases []string) ([]string, error) {
 	sorted := slices.Clone(aliases)
 	slices.Sort(sorted)
 	return sorted, nil
+}
+
+// parseDialects reads names of dialects.
+func parseDialects(field string, names []string) ([]a2a.Dialect, error) {
+	dialects := make([]a2a.Dialect, len(names))
+	for i, name := range names {
+		var ok bool
+		if dialects[i], ok = a2a.ParseDialect(name); !ok {
+			return nil, &InvalidError{
+				Field:   fmt.Sprintf("%s[%d]", field, i),
+				Problem: fmt.Sprintf("%q is no dialect; there are %s", name, join(a2a.Dialects[:])),
+			}
+		}
+	}
+	_, err := unique(field, names)
+	return dialects, err
+}
+
+// join lists dialects.
+func join(dialects []a2a.Dialect) string {
+	names := make([]string, len(dialects))
+	for i, d := range dialects {
+		names[i] = d.String()
+	}
+	return strings.Join(names, ", ")
 }
 
 // checkPush refuses push modes that could never work.

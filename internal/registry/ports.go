@@ -65,6 +65,15 @@ type AddressChecker interface {
 	CheckURL(ctx context.Context, rawURL string) error
 }
 
+// CardVerifier verifies the signatures of agent cards.
+type CardVerifier interface {
+	// VerifyCard returns the id of the key of a JWKS that a signature of the card
+	// verifies with, or an error that says why none does.
+	VerifyCard(card, keys []byte) (keyID string, err error)
+	// CheckKeys returns an error that says why a JWKS cannot be used.
+	CheckKeys(keys []byte) error
+}
+
 // Order is what a list of agents is ordered by; agents that are equal in it are
 // ordered by name.
 type Order string

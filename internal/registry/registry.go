@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 // Faults of the registry. An agent that the caller may not see is not found.
@@ -112,6 +114,42 @@ const (
 	CardNone    CardSource = "NONE"
 )
 
+// CardShape says which version's card is served for an agent.
+type CardShape string
+
+// The shapes. AUTO is that of the version which the request for the card names, and
+// one for both versions when it names none.
+const (
+	ShapeAuto  CardShape = "AUTO"
+	ShapeV10   CardShape = "V10"
+	ShapeV03   CardShape = "V03"
+	ShapeUnion CardShape = "UNION"
+)
+
+// CardVerification says what is known of a card's signature. The zero value is that of
+// an agent without a card.
+type CardVerification struct {
+	State CardVerificationState
+	// KeyID is the key that verified the signature.
+	KeyID string
+}
+
+// CardVerificationState says whether a card's signature was verified.
+type CardVerificationState string
+
+// The states of cards.
+const (
+	// CardUnsigned is a card without a signature.
+	CardUnsigned CardVerificationState = "UNSIGNED"
+	// CardNoKey is a signed card of an agent for which no keys were given.
+	CardNoKey CardVerificationState = "NO_KEY"
+	// CardVerified is a card with a signature by one of the agent's keys.
+	CardVerified CardVerificationState = "VERIFIED"
+	// CardInvalid says that the agent serves a card that does not verify with its keys,
+	// and that therefore is not used.
+	CardInvalid CardVerificationState = "INVALID"
+)
+
 // Endpoint is one instance of an agent.
 type Endpoint struct {
 	// URL is the base URL as registered, without a trailing slash.
@@ -145,14 +183,20 @@ type Agent struct {
 	// ForwardHeaders are canonical names of request headers passed on.
 	ForwardHeaders     []string
 	TrustCardAuthority bool
-	Warnings           []string
+	// PreferredDialects are what to speak with the agent, best first, whatever callers
+	// speak. Those that its card does not offer are passed over.
+	PreferredDialects []a2a.Dialect
+	CardShape         CardShape
+	CardKeys          string // a JWKS as it was given; empty for none
+	Warnings          []string
 
-	// Revision counts the changes of card and endpoints, from 1.
-	Revision   int64
-	Card       []byte // as its owner wrote it; empty when CardSource is NONE, and in lists
-	CardSource CardSource
-	Endpoints  []Endpoint
-	Interfaces []Interface // what the card says, best first
+	// Revision counts the changes of what follows, from 1.
+	Revision         int64
+	Card             []byte // as its owner wrote it; empty when CardSource is NONE, and in lists
+	CardSource       CardSource
+	CardVerification CardVerification
+	Endpoints        []Endpoint
+	Interfaces       []Interface // what the card says, best first
 
 	Etag       string
 	CreateTime time.Time

@@ -167,12 +167,18 @@ func (f *fakes) FetchCard(ctx context.Context, _ string) ([]byte, error) {
 	return f.card, nil
 }
 
+func (f *fakes) VerifyCard([]byte, []byte) (string, error) {
+	return "", errors.New("nothing is signed here")
+}
+
+func (f *fakes) CheckKeys([]byte) error { return nil }
+
 func (f *fakes) CheckURL(context.Context, string) error { return nil }
 
 func TestRun_SearchesForAMissingCardEverMoreRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakes{agent: Agent{UID: uuid.New(), ID: "a", CardSource: CardNone, Revision: 1, Endpoints: []Endpoint{{URL: "http://h"}}}}
-		s, err := New(Config{Store: f, Cards: f, Addresses: f})
+		s, err := New(Config{Store: f, Cards: f, Addresses: f, Verifier: f})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +226,7 @@ func (s slow) FetchCard(ctx context.Context, address string) ([]byte, error) {
 func TestFetchCard_OneHangingEndpointDoesNotStarveTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakes{}
-		s, err := New(Config{Store: f, Cards: slow{good: "http://c"}, Addresses: f})
+		s, err := New(Config{Store: f, Cards: slow{good: "http://c"}, Addresses: f, Verifier: f})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +286,7 @@ func TestUseCard_ShowsLittleOfManyInterfacesAndLooksAtAll(t *testing.T) {
 
 func TestChangeCard_TheSameCardLeavesItsSource(t *testing.T) {
 	f := &fakes{card: []byte(`{"name":"New","url":"http://x/","protocolVersion":"0.3.0"}`)}
-	s, err := New(Config{Store: f, Cards: f, Addresses: f})
+	s, err := New(Config{Store: f, Cards: f, Addresses: f, Verifier: f})
 	if err != nil {
 		t.Fatal(err)
 	}

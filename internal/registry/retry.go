@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -91,6 +92,14 @@ func (s *Service) searchOne(ctx context.Context, uid uuid.UUID) {
 	}
 	next := was
 	found.set(&next)
+	if err := s.verifyCard(&next); err != nil {
+		next = was
+		next.CardVerification = CardVerification{State: CardInvalid}
+		next.Warnings = []string{clip(fmt.Sprintf("the card of the agent at %s is not used: %v", was.Endpoints[0].URL, err))}
+		if same(was, next) {
+			return // said before
+		}
+	}
 	next.Revision++
 	if err := s.checkTrusted(ctx, &next); err != nil {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "agent card found but not usable", slog.String("agent", was.Name()), slog.Any("error", err))
@@ -105,6 +114,8 @@ func (s *Service) searchOne(ctx context.Context, uid uuid.UUID) {
 		return true, nil
 	})
 	switch {
+	case err == nil && next.CardSource == CardNone:
+		s.log.LogAttrs(ctx, slog.LevelWarn, "agent card found whose signature does not verify", slog.String("agent", was.Name()))
 	case err == nil:
 		s.log.LogAttrs(ctx, slog.LevelInfo, "agent card found", slog.String("agent", was.Name()))
 	case errors.Is(err, errMoved), errors.Is(err, ErrAgentNotFound), ctx.Err() != nil:

@@ -17,10 +17,11 @@ import (
 
 // Config says what a Service is made of.
 type Config struct {
-	// Store, Cards and Addresses are required.
+	// Store, Cards, Addresses and Verifier are required.
 	Store     Store
 	Cards     CardFetcher
 	Addresses AddressChecker
+	Verifier  CardVerifier
 	// Clock tells the time; nil means the machine's.
 	Clock clock.Clock
 	// FetchTimeout bounds the search for a card; 0 means the constant of that name.
@@ -37,6 +38,7 @@ type Service struct {
 	store              Store
 	cards              CardFetcher
 	addresses          AddressChecker
+	verifier           CardVerifier
 	clock              clock.Clock
 	fetchTimeout       time.Duration
 	retryMin, retryMax time.Duration
@@ -45,11 +47,11 @@ type Service struct {
 
 // New returns a Service. Its Run must run for missing cards to be searched again.
 func New(cfg Config) (*Service, error) {
-	if cfg.Store == nil || cfg.Cards == nil || cfg.Addresses == nil {
-		return nil, errors.New("registry: Config.Store, Config.Cards and Config.Addresses are required")
+	if cfg.Store == nil || cfg.Cards == nil || cfg.Addresses == nil || cfg.Verifier == nil {
+		return nil, errors.New("registry: Config.Store, Config.Cards, Config.Addresses and Config.Verifier are required")
 	}
 	s := &Service{
-		store: cfg.Store, cards: cfg.Cards, addresses: cfg.Addresses, clock: cfg.Clock, fetchTimeout: cfg.FetchTimeout,
+		store: cfg.Store, cards: cfg.Cards, addresses: cfg.Addresses, verifier: cfg.Verifier, clock: cfg.Clock, fetchTimeout: cfg.FetchTimeout,
 		retryMin: cfg.RetryMin, retryMax: cfg.RetryMax, log: cfg.Logger,
 	}
 	if s.clock == nil {
@@ -86,6 +88,9 @@ type Draft struct {
 	PushHosts          []string
 	ForwardHeaders     []string
 	TrustCardAuthority bool
+	PreferredDialects  []string  // as [a2a.Dialect.String] writes them
+	CardShape          CardShape // empty means AUTO
+	CardKeys           string    // a JWKS; empty for none
 	Endpoints          []Endpoint
 	Card               []byte // empty means that the agent's own is fetched
 }
@@ -115,7 +120,7 @@ func (s *Service) prepare(ctx context.Context, d Draft) (Agent, error) {
 	a := Agent{
 		UID: uuid.New(), ID: d.ID, Team: d.Team, DisplayName: d.DisplayName, Description: d.Description, Tags: d.Tags,
 		Visibility: d.Visibility, State: StateApproved, Push: d.Push, TrustCardAuthority: d.TrustCardAuthority,
-		Revision: 1, CreateTime: now, UpdateTime: now,
+		CardShape: d.CardShape, CardKeys: d.CardKeys, Revision: 1, CreateTime: now, UpdateTime: now,
 	}
 	if a.Visibility == "" {
 		a.Visibility = VisibilityTeam
@@ -123,10 +128,16 @@ func (s *Service) prepare(ctx context.Context, d Draft) (Agent, error) {
 	if a.Push == "" {
 		a.Push = PushOff
 	}
-	if err := checkTexts(&a); err != nil {
+	if a.CardShape == "" {
+		a.CardShape = ShapeAuto
+	}
+	if err := cmp.Or(checkTexts(&a), s.checkKeys(a.CardKeys)); err != nil {
 		return Agent{}, err
 	}
 	var err error
+	if a.PreferredDialects, err = parseDialects("agent.preferred_dialects", d.PreferredDialects); err != nil {
+		return Agent{}, err
+	}
 	if a.Endpoints, err = normalizeEndpoints("agent.endpoints", d.Endpoints); err != nil {
 		return Agent{}, err
 	}
@@ -165,7 +176,7 @@ func (s *Service) checkNames(ctx context.Context, id string, aliases []string, e
 }
 
 func (s *Service) create(ctx context.Context, author string, a Agent) (Agent, int64, error) {
-	if err := s.checkTrusted(ctx, &a); err != nil {
+	if err := cmp.Or(s.verifyCard(&a), s.checkTrusted(ctx, &a)); err != nil {
 		return Agent{}, 0, err
 	}
 	a, revision, err := s.store.CreateAgent(ctx, author, a)
@@ -212,6 +223,9 @@ type Update struct {
 	PushHosts          *[]string
 	ForwardHeaders     *[]string
 	TrustCardAuthority *bool
+	PreferredDialects  *[]string
+	CardShape          *CardShape
+	CardKeys           *string
 	Endpoints          *[]Endpoint
 	// Card, when it points to nothing, gives up the present card for the agent's own.
 	Card *[]byte
@@ -277,10 +291,22 @@ func (s *Service) change(ctx context.Context, was Agent, u Update) (Agent, error
 	assign(&next.Visibility, u.Visibility)
 	assign(&next.Push, u.Push)
 	assign(&next.TrustCardAuthority, u.TrustCardAuthority)
+	assign(&next.CardShape, u.CardShape)
+	assign(&next.CardKeys, u.CardKeys)
 	if err := checkTexts(&next); err != nil {
 		return Agent{}, err
 	}
 	var err error
+	if u.PreferredDialects != nil {
+		if next.PreferredDialects, err = parseDialects("agent.preferred_dialects", *u.PreferredDialects); err != nil {
+			return Agent{}, err
+		}
+	}
+	if next.CardKeys != was.CardKeys {
+		if err := s.checkKeys(next.CardKeys); err != nil {
+			return Agent{}, err
+		}
+	}
 	if u.Aliases != nil {
 		if next.Aliases, err = checkAliases("agent.aliases", next.ID, *u.Aliases); err != nil {
 			return Agent{}, err
@@ -313,10 +339,13 @@ func (s *Service) change(ctx context.Context, was Agent, u Update) (Agent, error
 	if err := s.changeCard(ctx, was, &next, u); err != nil {
 		return Agent{}, err
 	}
-	if next.TrustCardAuthority {
-		if err := s.checkTrusted(ctx, &next); err != nil {
+	if next.CardKeys != was.CardKeys || !bytes.Equal(next.Card, was.Card) {
+		if err := s.verifyCard(&next); err != nil {
 			return Agent{}, err
 		}
+	}
+	if err := s.checkTrusted(ctx, &next); err != nil {
+		return Agent{}, err
 	}
 	if !sameRevision(was, next) {
 		next.Revision++
@@ -325,7 +354,8 @@ func (s *Service) change(ctx context.Context, was Agent, u Update) (Agent, error
 }
 
 // changeCard gives next the card that the update asks for, or that its new
-// endpoints have.
+// endpoints have. With new keys it is the card that they are for, which may have
+// been signed anew.
 func (s *Service) changeCard(ctx context.Context, was Agent, next *Agent, u Update) error {
 	if u.Card != nil && len(was.Card) > 0 && bytes.Equal(*u.Card, was.Card) {
 		// Who reads an agent, changes something else and writes all of it back does not
@@ -341,7 +371,7 @@ func (s *Service) changeCard(ctx context.Context, was Agent, next *Agent, u Upda
 		found.set(next)
 	case u.Card != nil:
 		s.fetchCard(ctx, next.Endpoints).set(next)
-	case was.CardSource != CardInline && !reflect.DeepEqual(was.Endpoints, next.Endpoints):
+	case was.CardSource != CardInline && (!reflect.DeepEqual(was.Endpoints, next.Endpoints) || fetchForKeys(was, next)):
 		found := s.fetchCard(ctx, next.Endpoints)
 		if found.source == CardNone && was.CardSource == CardFetched {
 			// Better the card that was right for the instances before than none.
@@ -354,9 +384,16 @@ func (s *Service) changeCard(ctx context.Context, was Agent, next *Agent, u Upda
 	return nil
 }
 
-// sameRevision tells whether card and endpoints of two agents are the same.
+// fetchForKeys tells whether new keys are a reason to look for the agent's card.
+func fetchForKeys(was Agent, next *Agent) bool {
+	return was.CardKeys != next.CardKeys && (next.CardKeys != "" || was.CardSource == CardNone)
+}
+
+// sameRevision tells whether card, its verification and endpoints of two agents are
+// the same.
 func sameRevision(a, b Agent) bool {
-	return string(a.Card) == string(b.Card) && a.CardSource == b.CardSource && reflect.DeepEqual(a.Endpoints, b.Endpoints)
+	return string(a.Card) == string(b.Card) && a.CardSource == b.CardSource && a.CardVerification == b.CardVerification &&
+		reflect.DeepEqual(a.Endpoints, b.Endpoints)
 }
 
 // same tells whether two agents are equal. Lists without elements are, whether nil or not.
@@ -369,6 +406,9 @@ func same(a, b Agent) bool {
 		}
 		if len(agent.Interfaces) == 0 {
 			agent.Interfaces = nil
+		}
+		if len(agent.PreferredDialects) == 0 {
+			agent.PreferredDialects = nil
 		}
 		if len(agent.Card) == 0 {
 			agent.Card = nil

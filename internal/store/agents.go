@@ -14,6 +14,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 var _ registry.Store = (*Store)(nil)
@@ -33,9 +34,14 @@ type agentDocument struct {
 	PushAllowedHosts   []string            `json:"push_allowed_hosts"`
 	ForwardHeaders     []string            `json:"forward_headers"`
 	TrustCardAuthority bool                `json:"trust_card_authority"`
+	PreferredDialects  []string            `json:"preferred_dialects,omitempty"`
+	CardShape          string              `json:"card_shape,omitempty"`
+	CardKeys           string              `json:"card_keys,omitempty"`
 	Revision           int64               `json:"revision"`
 	CardSource         string              `json:"card_source"`
 	CardSHA256         string              `json:"card_sha256"`
+	CardVerification   string              `json:"card_verification,omitempty"`
+	CardKeyID          string              `json:"card_key_id,omitempty"`
 	Endpoints          []registry.Endpoint `json:"endpoints"`
 	Etag               string              `json:"etag"`
 }
@@ -45,9 +51,20 @@ func agentDoc(a registry.Agent) agentDocument {
 	return agentDocument{
 		Name: a.Name(), Team: identity.TeamName(a.Team), DisplayName: a.DisplayName, Description: a.Description, Tags: a.Tags,
 		Aliases: a.Aliases, Visibility: string(a.Visibility), State: string(a.State), Push: string(a.Push), PushAllowedHosts: a.PushHosts,
-		ForwardHeaders: a.ForwardHeaders, TrustCardAuthority: a.TrustCardAuthority, Revision: a.Revision,
-		CardSource: string(a.CardSource), CardSHA256: hex.EncodeToString(sum[:]), Endpoints: a.Endpoints, Etag: a.Etag,
+		ForwardHeaders: a.ForwardHeaders, TrustCardAuthority: a.TrustCardAuthority, PreferredDialects: dialectNames(a.PreferredDialects),
+		CardShape: string(a.CardShape), CardKeys: a.CardKeys, Revision: a.Revision,
+		CardSource: string(a.CardSource), CardSHA256: hex.EncodeToString(sum[:]),
+		CardVerification: string(a.CardVerification.State), CardKeyID: a.CardVerification.KeyID, Endpoints: a.Endpoints, Etag: a.Etag,
 	}
+}
+
+// dialectNames writes dialects as they are stored.
+func dialectNames(dialects []a2a.Dialect) []string {
+	names := make([]string, len(dialects))
+	for i, d := range dialects {
+		names[i] = d.String()
+	}
+	return names
 }
 
 // agentRow is what every query of agents returns.
@@ -59,9 +76,18 @@ func agentOf(row agentRow) (registry.Agent, error) {
 		DisplayName: row.Agent.DisplayName, Description: row.Agent.Description, Tags: row.Agent.Tags, Aliases: row.Aliases,
 		Visibility: registry.Visibility(row.Agent.Visibility), State: registry.State(row.Agent.LifecycleState),
 		Push: registry.PushMode(row.Agent.PushMode), PushHosts: row.Agent.PushAllowedHosts, ForwardHeaders: row.Agent.ForwardHeaders,
-		TrustCardAuthority: row.Agent.TrustCardAuthority, Warnings: row.Agent.Warnings,
+		TrustCardAuthority: row.Agent.TrustCardAuthority, CardShape: registry.CardShape(row.Agent.CardShape), CardKeys: row.Agent.CardKeys,
+		Warnings: row.Agent.Warnings,
 		Revision: row.AgentRevision.Revision, Card: row.AgentRevision.Card, CardSource: registry.CardSource(row.AgentRevision.CardSource),
+		CardVerification: registry.CardVerification{
+			State: registry.CardVerificationState(row.AgentRevision.CardVerification), KeyID: row.AgentRevision.CardKeyID,
+		},
 		Etag: row.Agent.Etag, CreateTime: row.Agent.CreateTime.UTC(), UpdateTime: row.Agent.UpdateTime.UTC(),
+	}
+	for _, name := range row.Agent.PreferredDialects {
+		if d, ok := a2a.ParseDialect(name); ok { // the schema lets no other in
+			a.PreferredDialects = append(a.PreferredDialects, d)
+		}
 	}
 	err := errors.Join(
 		json.Unmarshal(row.AgentRevision.Endpoints, &a.Endpoints),
@@ -131,7 +157,8 @@ func (s *Store) CreateAgent(ctx context.Context, author string, a registry.Agent
 		err = s.queries.AgentInsert(ctx, tx, dbsqlc.AgentInsertParams{
 			UID: a.UID, AgentID: a.ID, TeamUID: a.TeamUID, DisplayName: a.DisplayName, Description: a.Description, Tags: orEmpty(a.Tags),
 			Visibility: string(a.Visibility), LifecycleState: string(a.State), PushMode: string(a.Push), PushAllowedHosts: orEmpty(a.PushHosts),
-			ForwardHeaders: orEmpty(a.ForwardHeaders), TrustCardAuthority: a.TrustCardAuthority, Warnings: orEmpty(a.Warnings),
+			ForwardHeaders: orEmpty(a.ForwardHeaders), TrustCardAuthority: a.TrustCardAuthority,
+			PreferredDialects: dialectNames(a.PreferredDialects), CardShape: string(a.CardShape), CardKeys: a.CardKeys, Warnings: orEmpty(a.Warnings),
 			CurrentRevision: a.Revision, Etag: a.Etag, CreateTime: a.CreateTime, UpdateTime: a.UpdateTime,
 		})
 		if err != nil {
@@ -181,7 +208,8 @@ func (s *Store) writeRevision(ctx context.Context, tx pgx.Tx, a registry.Agent) 
 		card = []byte{}
 	}
 	err = s.queries.AgentRevisionInsert(ctx, tx, dbsqlc.AgentRevisionInsertParams{
-		AgentUID: a.UID, Revision: a.Revision, Card: card, CardSource: string(a.CardSource), Endpoints: endpoints,
+		AgentUID: a.UID, Revision: a.Revision, Card: card, CardSource: string(a.CardSource),
+		CardVerification: string(a.CardVerification.State), CardKeyID: a.CardVerification.KeyID, Endpoints: endpoints,
 		Interfaces: interfaces, CreateTime: a.UpdateTime,
 	})
 	if err != nil {
@@ -218,7 +246,8 @@ func (s *Store) UpdateAgent(
 		err = s.queries.AgentUpdate(ctx, tx, dbsqlc.AgentUpdateParams{
 			UID: uid, DisplayName: a.DisplayName, Description: a.Description, Tags: orEmpty(a.Tags), Visibility: string(a.Visibility),
 			PushMode: string(a.Push), PushAllowedHosts: orEmpty(a.PushHosts), ForwardHeaders: orEmpty(a.ForwardHeaders),
-			TrustCardAuthority: a.TrustCardAuthority, Warnings: orEmpty(a.Warnings), CurrentRevision: a.Revision,
+			TrustCardAuthority: a.TrustCardAuthority, PreferredDialects: dialectNames(a.PreferredDialects), CardShape: string(a.CardShape),
+			CardKeys: a.CardKeys, Warnings: orEmpty(a.Warnings), CurrentRevision: a.Revision,
 			Etag: a.Etag, UpdateTime: a.UpdateTime,
 		})
 		if err != nil {

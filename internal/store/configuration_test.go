@@ -45,7 +45,7 @@ func agentDraft(id string, aliases ...string) registry.Agent {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	return registry.Agent{
 		UID: uuid.New(), Team: "home", ID: id, Aliases: aliases, Visibility: registry.VisibilityTeam, State: registry.StateApproved,
-		Push: registry.PushOff, CardSource: registry.CardInline, Card: []byte(`{"name":"x"}`), Revision: 1,
+		Push: registry.PushOff, CardShape: registry.ShapeAuto, CardSource: registry.CardInline, Card: []byte(`{"name":"x"}`), Revision: 1,
 		Endpoints: []registry.Endpoint{{URL: "http://h", Weight: 1}}, CreateTime: now, UpdateTime: now,
 	}
 }

@@ -37,6 +37,7 @@ func sampleCalls(t *testing.T, r *replica) []*audit.Opening {
 			o.Agent = fmt.Sprintf("Agent_%d%%", i/2)
 			o.Caller = fmt.Sprintf("teams/team-%d/keys/k%d", i%5, i)
 			o.Method = []string{"SendMessage", "GetTask"}[i%2]
+			o.UpstreamDialect = []string{"", "GRPC/1.0", "HTTP+JSON/0.3"}[i%3]
 		})
 		r.end(out[i], outcomes[i%3])
 	}
@@ -62,6 +63,9 @@ func TestList_Filters(t *testing.T) {
 		"caller":                  {`caller="teams/team-2/keys/k7"`, []int64{8}},
 		"caller contains":         {`caller:keys/k1`, []int64{2}},
 		"method":                  {`method=GetTask AND agent!="Agent_0%"`, []int64{10, 8, 6, 4}},
+		"upstream dialect":        {`upstream_dialect="HTTP+JSON/0.3"`, []int64{9, 6, 3}},
+		"no upstream dialect":     {`upstream_dialect=""`, []int64{10, 7, 4, 1}},
+		"upstream dialects":       {`upstream_dialect:"/1.0"`, []int64{8, 5, 2}},
 		"outcome":                 {`outcome=TIMED_OUT`, []int64{9, 6, 3}},
 		"two of one field":        {`outcome!=TIMED_OUT AND outcome!=FAILED`, []int64{10, 7, 4, 1}},
 		"a span of time":          {`time>=2026-03-01T12:00:03Z AND time<2026-03-01T13:00:05+01:00`, []int64{5, 4}},
@@ -177,7 +181,7 @@ func TestGet_UnknownEventIsNotFound(t *testing.T) {
 func TestGet_EntryOfANewerVersionFallsBackToColumns(t *testing.T) {
 	pool := pgtest.New(t)
 	r := startReplica(t, pool, t.TempDir())
-	o := r.open()
+	o := r.open(func(o *audit.Opening) { o.UpstreamDialect = "GRPC/1.0" })
 	r.end(o, audit.Failed)
 	r.drain()
 	if _, err := pool.Exec(t.Context(), `UPDATE events SET closed_entry = '{"v":9,"kind":"ended"}'`); err != nil {
@@ -187,7 +191,8 @@ func TestGet_EntryOfANewerVersionFallsBackToColumns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Outcome != audit.Failed || e.Agent != "echo" || e.AgentUID != o.AgentUID || e.CallerUID != o.CallerUID || e.TaskID != "learned" {
+	if e.Outcome != audit.Failed || e.Agent != "echo" || e.AgentUID != o.AgentUID || e.CallerUID != o.CallerUID || e.TaskID != "learned" ||
+		e.UpstreamDialect != "GRPC/1.0" {
 		t.Errorf("event = %+v, want what the columns say", e)
 	}
 }

@@ -105,15 +105,15 @@ func (o *Ownership) Write(ctx context.Context, entries []task.Entry) ([]task.Ent
 	return conflicts, nil
 }
 
-// Owned lists the tasks of an owner.
-func (o *Ownership) Owned(ctx context.Context, agent, owner uuid.UUID, contextID string) ([]string, error) {
-	ids, err := o.queries.OwnershipTasksOf(ctx, o.pool, dbsqlc.OwnershipTasksOfParams{
-		AgentUID: agent, OwnerUID: owner, ContextID: contextID,
+// Count counts the tasks of an owner.
+func (o *Ownership) Count(ctx context.Context, agent, owner uuid.UUID, contextID string, except []string) (int, error) {
+	n, err := o.queries.OwnershipTasksCount(ctx, o.pool, dbsqlc.OwnershipTasksCountParams{
+		AgentUID: agent, OwnerUID: owner, ContextID: contextID, Without: orEmpty(except),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list owned tasks: %w", err)
+		return 0, fmt.Errorf("count owned tasks: %w", err)
 	}
-	return ids, nil
+	return int(n), nil
 }
 
 // Purge forgets what ended or was last used before the given times.

@@ -54,8 +54,9 @@ func (c *cache) put(id ID, b Binding) {
 	s.add(id, b, c.size)
 }
 
-// bind puts a binding unless the id is bound to another owner, in one step.
-func (c *cache) bind(id ID, b Binding) bool {
+// bind puts a binding unless the id is bound to another owner, in one step. fresh
+// tells that the id was bound to nobody.
+func (c *cache) bind(id ID, b Binding) (bound, fresh bool) {
 	s := c.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,10 +65,10 @@ func (c *cache) bind(id ID, b Binding) bool {
 		known, ok = s.old[id]
 	}
 	if ok && known.Owner != b.Owner {
-		return false
+		return false, false
 	}
 	s.add(id, b, c.size)
-	return true
+	return true, !ok
 }
 
 func (s *cacheShard) add(id ID, b Binding, size int) {

@@ -42,11 +42,13 @@ type Config struct {
 // Ledger answers whose a task or context is, from memory where it can, and writes
 // new bindings to the database in batches.
 type Ledger struct {
-	cfg   Config
-	cache *cache
-	wake  chan struct{}
+	cfg      Config
+	cache    *cache
+	counts   *counts
+	recounts chan countKey // counts to be made anew; a full channel drops some, until they are next used
+	wake     chan struct{}
 
-	mu sync.Mutex
+	mu sync.Mutex // taken before the counts' own
 	// pending is what the database does not have yet; it is looked into before the
 	// cache and never evicted.
 	pending map[ID]Binding
@@ -80,8 +82,8 @@ func NewLedger(cfg Config) (*Ledger, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Ledger{
-		cfg: cfg, cache: newCache(cfg.CacheSize), wake: make(chan struct{}, 1),
-		pending: map[ID]Binding{},
+		cfg: cfg, cache: newCache(cfg.CacheSize), counts: newCounts(), recounts: make(chan countKey, maxRecounts),
+		wake: make(chan struct{}, 1), pending: map[ID]Binding{},
 	}, nil
 }
 
@@ -143,20 +145,10 @@ func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 	if len(unknown) == 0 && len(contexts) == 0 && len(claims) == 0 {
 		return answer, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	entries, err := l.cfg.Store.Resolve(ctx, q.Agent, q.Owner, unknown, contexts, claims)
+	found, err := l.resolve(ctx, l.cfg.Timeout, q.Agent, q.Owner, unknown, contexts, claims)
 	if err != nil {
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "ownership could not be looked up", slog.Any("error", err))
 		answer.TasksOwned = len(unknown) == 0
-		return answer, ErrUnavailable
-	}
-	found := make(map[ID]Binding, len(entries))
-	day := l.today()
-	for _, e := range entries {
-		e.day = day // as far as this replica knows: it is written again a day later
-		l.cache.put(e.ID, e.Binding)
-		found[e.ID] = e.Binding
+		return answer, err
 	}
 	for _, id := range unknown {
 		b, ok := found[ID{Task, q.Agent, id}]
@@ -180,12 +172,35 @@ func (l *Ledger) Ask(ctx context.Context, q Question) (Answer, error) {
 	return answer, nil
 }
 
+// resolve looks ids up in the database, waits no longer than the given time, and
+// remembers what it finds. The error is ErrUnavailable; the cause is logged.
+func (l *Ledger) resolve(
+	ctx context.Context, wait time.Duration, agent, owner uuid.UUID, tasks, contexts, claims []string,
+) (map[ID]Binding, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	entries, err := l.cfg.Store.Resolve(ctx, agent, owner, tasks, contexts, claims)
+	if err != nil {
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "ownership could not be looked up", slog.Any("error", err))
+		return nil, ErrUnavailable
+	}
+	found := make(map[ID]Binding, len(entries))
+	day := l.today()
+	for _, e := range entries {
+		e.day = day // as far as this replica knows: it is written again a day later
+		l.cache.put(e.ID, e.Binding)
+		found[e.ID] = e.Binding
+	}
+	return found, nil
+}
+
 // Bind records that an id seen in an answer belongs to the caller. It never waits
 // for the database. It returns false when the id is known to be another's; then
 // nothing moves.
 func (l *Ledger) Bind(id ID, b Binding) bool {
 	b.day = l.today()
-	if known, ok := l.lookup(id); ok {
+	known, ok := l.lookup(id)
+	if ok {
 		if known.Owner != b.Owner {
 			return false
 		}
@@ -202,11 +217,19 @@ func (l *Ledger) Bind(id ID, b Binding) bool {
 		}
 		b.Terminal = b.Terminal || known.Terminal
 	}
-	if !l.cache.bind(id, b) {
+	bound, fresh := l.cache.bind(id, b)
+	if !bound {
 		return false
 	}
 	l.mu.Lock()
 	l.queue(id, b)
+	switch {
+	case id.Kind != Task:
+	case fresh && !ok:
+		l.counts.add(id.Agent, b.Owner, b.Context, 1)
+	case ok && known.Context != b.Context:
+		l.counts.move(id.Agent, b.Owner, known.Context, b.Context)
+	}
 	l.mu.Unlock()
 	l.arm()
 	return true
@@ -240,39 +263,6 @@ func (l *Ledger) arm() {
 	}
 }
 
-// Owned returns the ids of a caller's tasks of one agent, of one context when
-// contextID is not empty. When the database does not answer it returns what this
-// replica knows and false.
-func (l *Ledger) Owned(ctx context.Context, agent, owner uuid.UUID, contextID string) (map[string]struct{}, bool) {
-	owned := map[string]struct{}{}
-	add := func(id ID, b Binding) {
-		if id.Kind == Task && id.Agent == agent && b.Owner == owner && (contextID == "" || b.Context == contextID) {
-			owned[id.ID] = struct{}{}
-		}
-	}
-	l.mu.Lock()
-	for id, b := range l.pending {
-		add(id, b)
-	}
-	for id, b := range l.flushing {
-		add(id, b)
-	}
-	l.mu.Unlock()
-	// What is on its way to the database was looked at first: what arrives there in
-	// between is counted twice rather than not at all.
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	ids, err := l.cfg.Store.Owned(ctx, agent, owner, contextID)
-	for _, id := range ids {
-		owned[id] = struct{}{}
-	}
-	if err != nil {
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "owned tasks could not be listed", slog.Any("error", err))
-		l.cache.each(add)
-	}
-	return owned, err == nil
-}
-
 func (l *Ledger) lookup(id ID) (Binding, bool) {
 	if b, ok := l.cache.get(id); ok {
 		return b, true
@@ -286,11 +276,13 @@ func (l *Ledger) lookup(id ID) (Binding, bool) {
 	return b, ok
 }
 
-// Run writes new bindings until ctx ends, then once more, and removes old ones.
+// Run writes new bindings until ctx ends, then once more, removes old ones, and keeps
+// the counts of tasks fresh.
 func (l *Ledger) Run(ctx context.Context) error {
-	var purging sync.WaitGroup
-	defer purging.Wait()
-	purging.Go(func() { l.purge(ctx) })
+	var others sync.WaitGroup
+	defer others.Wait()
+	others.Go(func() { l.purge(ctx) })
+	others.Go(func() { l.recount(ctx) })
 	wait := l.cfg.Flush / 2
 	for {
 		select {
@@ -408,6 +400,9 @@ func (l *Ledger) write(ctx context.Context, batch []Entry) (rest []Entry, err er
 	conflicts, err := l.cfg.Store.Write(bounded, batch)
 	switch {
 	case err == nil:
+		if len(conflicts) > 0 {
+			l.uncount(batch, conflicts)
+		}
 		for _, c := range conflicts {
 			l.cache.put(c.ID, c.Binding)
 			l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "an agent answered with an id that belongs to another caller",

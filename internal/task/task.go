@@ -64,9 +64,9 @@ type Store interface {
 	// and its stored form is returned. ErrUnstorable says that one of them can never
 	// be stored; then none is.
 	Write(ctx context.Context, entries []Entry) (conflicts []Entry, err error)
-	// Owned returns the ids of an owner's tasks of one agent, of one context when
-	// contextID is not empty, in no order.
-	Owned(ctx context.Context, agent, owner uuid.UUID, contextID string) ([]string, error)
+	// Count returns how many tasks of one agent an owner has, in one context when
+	// contextID is not empty, without those that except names.
+	Count(ctx context.Context, agent, owner uuid.UUID, contextID string, except []string) (int, error)
 	// Purge removes what ended or was last used before the given times.
 	Purge(ctx context.Context, terminalBefore, contextUsedBefore time.Time) error
 }

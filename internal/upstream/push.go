@@ -1,14 +1,13 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 
 	"github.com/signalbox-dev/signalbox/internal/push"
+	"github.com/signalbox-dev/signalbox/internal/translate"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
 )
@@ -20,18 +19,13 @@ const (
 	maxPushPages = 100
 )
 
-// The errors of A2A that say that there is nothing to delete.
-const (
-	codeTaskNotFound     = -32001
-	codePushNotSupported = -32003
-)
-
-// pushCallID is the id of every call: each has a connection of its own while it runs.
+// pushCallID is the id of every call of JSON-RPC: each has a connection, or a stream of
+// one, of its own.
 var pushCallID = []byte(`"signalbox"`)
 
-// PushConfigs lists and deletes push configs at agents.
+// PushConfigs lists and deletes push configs at agents, in the dialect of each.
 type PushConfigs struct {
-	// Transport is required.
+	// Transport is required. Agents of gRPC need one such as [Transport].
 	Transport http.RoundTripper
 }
 
@@ -39,33 +33,36 @@ var _ push.Agents = (*PushConfigs)(nil)
 
 // DeletePushConfig deletes a config of a task.
 func (p *PushConfigs) DeletePushConfig(ctx context.Context, at push.Target, taskID, configID string) error {
-	params := pushParams(at, taskID)
-	params = append(params, pushMember(at.Version, `,"id":`, `,"pushNotificationConfigId":`)...)
-	params = jsonrpc.AppendString(params, configID)
-	_, err := p.call(ctx, at, a2a.DeletePushConfig, append(params, '}'))
+	asked := append(jsonrpc.AppendString([]byte(`{"taskId":`), taskID), `,"id":`...)
+	asked = append(jsonrpc.AppendString(asked, configID), '}')
+	_, err := p.call(ctx, at, a2a.DeletePushConfig, asked)
 	return err
 }
 
 // ListPushConfigs returns the ids of all configs of a task.
 func (p *PushConfigs) ListPushConfigs(ctx context.Context, at push.Target, taskID string) ([]string, error) {
+	form := translate.FormOf(at.Dialect)
 	var ids []string
 	token := ""
 	for range maxPushPages {
-		params := pushParams(at, taskID)
+		asked := jsonrpc.AppendString([]byte(`{"taskId":`), taskID)
 		if token != "" {
-			params = append(params, `,"pageToken":`...)
-			params = jsonrpc.AppendString(params, token)
+			asked = jsonrpc.AppendString(append(asked, `,"pageToken":`...), token)
 		}
-		result, err := p.call(ctx, at, a2a.ListPushConfigs, append(params, '}'))
+		result, err := p.call(ctx, at, a2a.ListPushConfigs, append(asked, '}'))
 		if err != nil {
 			return nil, err
 		}
-		page, err := a2a.ParsePushConfigList(at.Version, result)
+		if result, err = translate.Result(a2a.ListPushConfigs, form, translate.JSON10, result); err != nil {
+			return nil, fmt.Errorf("read the agent's push configs: %w", err)
+		}
+		page, err := a2a.ParsePushConfigList(a2a.V10, result)
 		if err != nil {
 			return nil, fmt.Errorf("read the agent's push configs: %w", err)
 		}
 		ids = append(ids, page.IDs...)
-		if page.NextPageToken == "" || at.Version == a2a.V03 {
+		// A request of JSON-RPC 0.3 cannot ask for a page.
+		if page.NextPageToken == "" || form == translate.JSON03 {
 			return ids, nil
 		}
 		token = page.NextPageToken
@@ -73,68 +70,61 @@ func (p *PushConfigs) ListPushConfigs(ctx context.Context, at push.Target, taskI
 	return nil, fmt.Errorf("the agent's list of push configs has more than %d pages", maxPushPages)
 }
 
-// pushParams begins the params of a call about a task.
-func pushParams(at push.Target, taskID string) []byte {
-	params := append([]byte{}, pushMember(at.Version, `{"taskId":`, `{"id":`)...)
-	params = jsonrpc.AppendString(params, taskID)
-	if at.Tenant != "" && at.Version == a2a.V10 {
-		params = append(params, `,"tenant":`...)
-		params = jsonrpc.AppendString(params, at.Tenant)
-	}
-	return params
-}
-
-func pushMember(v a2a.Version, v10, v03 string) string {
-	if v == a2a.V03 {
-		return v03
-	}
-	return v10
-}
-
-// call makes a call and returns its result.
-func (p *PushConfigs) call(ctx context.Context, at push.Target, op a2a.Operation, params []byte) ([]byte, error) {
-	body := append([]byte(`{"jsonrpc":"2.0","id":`), pushCallID...)
-	body = append(body, `,"method":`...)
-	body = jsonrpc.AppendString(body, a2a.MethodName(op, at.Version))
-	body = append(append(append(body, `,"params":`...), params...), '}')
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.URL, bytes.NewReader(body))
+// call makes a call with a request in the canonical form. Its result is in the agent's.
+func (p *PushConfigs) call(ctx context.Context, at push.Target, op a2a.Operation, canonical []byte) ([]byte, error) {
+	payload, err := translate.Request(op, translate.JSON10, translate.FormOf(at.Dialect), canonical)
 	if err != nil {
 		return nil, fmt.Errorf("make the request for the agent: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "signalbox")
-	req.Header.Set("A2A-Version", at.Version.String())
-	resp, err := p.Transport.RoundTrip(req)
+	req, err := NewRequest(at.Dialect, op, at.Tenant, pushCallID, payload)
+	if err != nil {
+		return nil, fmt.Errorf("make the request for the agent: %w", err)
+	}
+	resp, err := p.Transport.RoundTrip(req.HTTP(ctx, at.URL, http.Header{}))
 	if err != nil {
 		return nil, plainly(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	read, err := io.ReadAll(io.LimitReader(resp.Body, maxPushReply+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPushReply+1))
 	if err != nil {
 		return nil, plainly(ctx, err)
 	}
-	if len(read) > maxPushReply {
+	if len(body) > maxPushReply {
 		return nil, fmt.Errorf("the agent's reply is larger than %d bytes", maxPushReply)
 	}
-	reply, err := jsonrpc.ParseResponse(read)
+	result, refused, err := req.ReadReply(resp, body, maxPushReply)
 	if err != nil {
 		return nil, &notReplyError{statusError{resp.StatusCode}}
 	}
-	if reply.Error != nil {
-		if reply.Error.Code == codeTaskNotFound || reply.Error.Code == codePushNotSupported {
-			return nil, push.ErrNoConfig
-		}
-		return nil, &push.RPCError{Code: reply.Error.Code, Message: reply.Error.Message}
+	if refused != nil {
+		return nil, pushError(req, resp, body)
 	}
-	if !jsonrpc.SameID(reply.ID, pushCallID) {
-		return nil, errors.New("the agent's reply carries the id of another request")
-	}
-	return reply.Result, nil
+	return result, nil
 }
 
-// notReplyError says that something else came than a JSON-RPC reply, and nothing of it.
+// pushError is what the agent refused a call with. It is read as if nobody knew what was
+// asked for: then an error is that a task is not found, or that push notifications are
+// not supported, only when the agent says so, and not for a mere HTTP 404 or gRPC
+// UNIMPLEMENTED, which come from proxies and from servers without the method as well.
+// Who takes those for an answer forgets a config that the agent still has.
+func pushError(req *Request, resp *http.Response, body []byte) error {
+	unasked := *req
+	unasked.Op = 0
+	_, e, err := unasked.ReadReply(resp, body, maxPushReply)
+	switch {
+	case err != nil || e == nil:
+		return &notReplyError{statusError{resp.StatusCode}}
+	case e.Code == a2a.CodeTaskNotFound || e.Code == a2a.CodePushNotSupported:
+		return push.ErrNoConfig
+	}
+	return &push.RPCError{Code: e.Code, Message: e.Message}
+}
+
+// notReplyError says that something else came than a reply that can be read, and nothing
+// of it.
 type notReplyError struct{ statusError }
 
 // Error returns the status that it came with.
-func (e *notReplyError) Error() string { return e.statusError.Error() + " without a JSON-RPC reply" }
+func (e *notReplyError) Error() string {
+	return e.statusError.Error() + " without a reply of A2A that can be read"
+}

@@ -7,10 +7,29 @@ import (
 	"time"
 )
 
-// NewTransport returns a transport that dials what the guard allows. It follows no
-// redirects, uses no proxy of the environment and leaves bodies as they come.
-// Failures to connect are of type [*DialError].
-func NewTransport(g *Guard, maxHeaderBytes int64) *http.Transport {
+// Transport carries requests to agents: those of HTTP/2 without negotiation, which gRPC
+// needs, over connections of their own. It follows no redirects, uses no proxy of the
+// environment and leaves bodies as they come. Failures to connect are of type
+// [*DialError].
+type Transport struct {
+	negotiated *http.Transport // HTTP/1.1, or HTTP/2 where the agent offers it over TLS
+	http2      *http.Transport // HTTP/2 from the first byte
+}
+
+// NewTransport returns a transport that dials what the guard allows.
+func NewTransport(g *Guard, maxHeaderBytes int64) *Transport {
+	t := &Transport{negotiated: newHTTPTransport(g, maxHeaderBytes), http2: newHTTPTransport(g, maxHeaderBytes)}
+	t.http2.Protocols = new(http.Protocols)
+	t.http2.Protocols.SetHTTP2(true)
+	t.http2.Protocols.SetUnencryptedHTTP2(true)
+	t.http2.HTTP2 = &http.HTTP2Config{
+		// A connection that carries streams for hours must be known to be alive.
+		SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
+	}
+	return t
+}
+
+func newHTTPTransport(g *Guard, maxHeaderBytes int64) *http.Transport {
 	dialer := &net.Dialer{
 		Timeout:        10 * time.Second,
 		KeepAlive:      30 * time.Second,
@@ -34,4 +53,19 @@ func NewTransport(g *Guard, maxHeaderBytes int64) *http.Transport {
 		WriteBufferSize:        4 << 10,
 		ReadBufferSize:         4 << 10,
 	}
+}
+
+// RoundTrip sends a request. One whose ProtoMajor is 2 goes over HTTP/2 whatever its
+// scheme is.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.ProtoMajor == 2 {
+		return t.http2.RoundTrip(req)
+	}
+	return t.negotiated.RoundTrip(req)
+}
+
+// CloseIdleConnections closes the connections that carry nothing.
+func (t *Transport) CloseIdleConnections() {
+	t.negotiated.CloseIdleConnections()
+	t.http2.CloseIdleConnections()
 }

@@ -27,20 +27,46 @@
 // when it works, cancel it; get a task that does not exist. [Diff] compares
 // that with what an agent of a kind gives when nothing stands between.
 //
+// # Dialects
+//
+// [StartDialectAgent] is an agent of a2a-go that speaks one dialect, and
+// [NewDialectClient] a client of one, both in this process. [Rows] are what a client
+// does with an agent and what must come of it, whatever the two speak: their results
+// are in no dialect. The agents of [SDKs] speak every binding, each by a card of its
+// own ([Agent.Face]), and so do their clients ([RunClientOver]).
+//
+// Errors are read from the wire ([CallError]), since the SDK does not tell all of it.
+//
 // # Fixtures
 //
 // [StartScripted] is an agent that answers by the prefix of the message id, as
-// conformance suites want it. [StartHostile] is an upstream that misbehaves.
+// conformance suites want it. [StartHostile] is an upstream that misbehaves over
+// JSON-RPC or HTTP+JSON, [StartHostileGRPC] one that does over gRPC.
 //
 // # What the SDKs do not do
 //
 //   - The resolver of both JavaScript SDKs replaces the last path segment of a
 //     base address that does not end in a slash, so our JavaScript clients add one.
+//
 //   - The CLI of a2a-go reports an error as text only: the code of the result
 //     is made from that text.
+//
 //   - The CLI's server around a command (serve --exec) fails a cancellation when
 //     the death of the command is noticed first, and ignores one that comes
 //     before the command has started.
+//
+//   - The 0.3 client of a2a-go over HTTP+JSON takes the statuses 200 and 204 only,
+//     so it cannot talk to the JavaScript agent of 0.3, which answers 201. Its errors
+//     over that binding are those of 1.0, which that agent's client does not read and
+//     its own client does not either, because of their content type.
+//
+//   - a2a-go lists tasks in 0.3 over HTTP+JSON and gRPC, which that version has not;
+//     over JSON-RPC its client refuses without asking.
+//
+//   - In 0.3 over gRPC a history length of none is the whole history.
+//
+//   - The 0.3 client of a2a-go over JSON-RPC reads the data of errors only when it is
+//     a list of objects.
 //
 // # Installation
 //

@@ -170,6 +170,12 @@ func TestStartHostile_Streams(t *testing.T) {
 		peers.ErrorFirst:  {1, false},
 		peers.NoLastBlank: {4, false},
 		peers.OddStream:   {1, false},
+		peers.Split:       {4, false},
+		peers.Pretty:      {4, false},
+		peers.Megabyte:    {3, false},
+		peers.ErrorEvent:  {3, false},
+		peers.Trailing:    {5, false},
+		peers.StatusFirst: {3, false},
 	}
 	for b, want := range cases {
 		for _, method := range []string{"SendStreamingMessage", "message/stream"} {

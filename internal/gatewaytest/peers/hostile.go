@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	wire "github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 // Behaviour is one way in which an upstream misbehaves or is merely unusual.
@@ -44,6 +46,12 @@ const (
 	ErrorFirst  Behaviour = "error-first"   // a stream whose only event is a JSON-RPC error
 	NoLastBlank Behaviour = "no-last-blank" // a stream whose last event lacks the blank line
 	OddStream   Behaviour = "odd-stream"    // a stream of one event, OddReply
+	Split       Behaviour = "split"         // a stream whose lines come in pieces
+	Pretty      Behaviour = "pretty"        // a stream whose JSON is indented, a data line for each of its lines
+	Megabyte    Behaviour = "megabyte"      // a stream whose second event has more than 1 MiB
+	ErrorEvent  Behaviour = "error-event"   // a stream whose third event is an error, called so where the binding has names for events
+	Trailing    Behaviour = "trailing"      // a stream that goes on after its end, with an event, a half one and what is none
+	StatusFirst Behaviour = "status-first"  // a stream that begins with working, without a task before it
 )
 
 // Behaviours returns all of them.
@@ -51,7 +59,7 @@ func Behaviours() []Behaviour {
 	return []Behaviour{
 		Proper, HTML502, HTML200, Truncated, Odd, WrongID, Huge, Hang, Status201, Status500, Empty, Redirect,
 		CutStream, CutEvent, BigEvent, CRLF, MultiLine, Pings, JSONStream, SlowHeaders, SlowFirst, ErrorFirst,
-		NoLastBlank, OddStream,
+		NoLastBlank, OddStream, Split, Pretty, Megabyte, ErrorEvent, Trailing, StatusFirst,
 	}
 }
 
@@ -59,7 +67,7 @@ func Behaviours() []Behaviour {
 func (b Behaviour) ofStreams() bool {
 	return slices.Contains([]Behaviour{
 		Proper, CutStream, CutEvent, BigEvent, CRLF, MultiLine, Pings, SlowHeaders, SlowFirst, ErrorFirst,
-		NoLastBlank, OddStream,
+		NoLastBlank, OddStream, Split, Pretty, Megabyte, ErrorEvent, Trailing, StatusFirst,
 	}, b)
 }
 
@@ -72,6 +80,8 @@ const (
 	HugeBytes = 33 << 20
 	// BigEventBytes is how much text the event of BigEvent carries at least.
 	BigEventBytes = 9 << 20
+	// MegabyteBytes is how much text the event of Megabyte carries.
+	MegabyteBytes = 1 << 20
 	// maxHostileBody bounds what is kept of a request.
 	maxHostileBody = 64 << 20
 	// defaultDelay is longer than the gateway waits for an agent's headers.
@@ -106,6 +116,9 @@ type HostileConfig struct {
 	// Version is the protocol of its card; "" means "1.0". Calls are answered
 	// in their own.
 	Version string
+	// Binding is that of its card and its calls; none means JSON-RPC. One of gRPC is
+	// started by [StartHostileGRPC].
+	Binding wire.Binding
 	// Delay is that of SlowHeaders and SlowFirst; 0 means 3 seconds.
 	Delay time.Duration
 }
@@ -139,7 +152,7 @@ func StartHostile(t testing.TB, cfg HostileConfig) *Hostile {
 	cfg.Delay = cmp.Or(cfg.Delay, defaultDelay)
 	h := &Hostile{cfg: cfg, stop: make(chan struct{})}
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		call := readCall(r)
+		call := h.read(r)
 		h.mu.Lock()
 		h.redirected = append(h.redirected, call.Call)
 		h.mu.Unlock()
@@ -179,12 +192,13 @@ func (h *Hostile) serve(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, h.card(h.URL+base))
 		return
 	}
-	call := readCall(r)
+	call := h.read(r)
 	h.mu.Lock()
 	h.calls = append(h.calls, call.Call)
 	h.mu.Unlock()
 
-	b := Behaviour(strings.Trim(r.URL.Path, "/"))
+	name, _, _ := strings.Cut(strings.Trim(r.URL.Path, "/"), "/")
+	b := Behaviour(name)
 	if asked, ok := strings.CutPrefix(call.messageID, HostilePrefix); ok {
 		b = longest(asked)
 	}
@@ -201,7 +215,7 @@ func (h *Hostile) serve(w http.ResponseWriter, r *http.Request) {
 // longest returns the longest behaviour that a name begins with.
 func longest(name string) Behaviour {
 	var found Behaviour
-	for _, b := range Behaviours() {
+	for _, b := range append(Behaviours(), grpcBehaviours()...) {
 		if strings.HasPrefix(name, string(b)) && len(b) > len(found) {
 			found = b
 		}
@@ -209,14 +223,23 @@ func longest(name string) Behaviour {
 	return found
 }
 
+// read reads a call of the upstream's binding.
+func (h *Hostile) read(r *http.Request) hostileCall {
+	if h.cfg.Binding == wire.REST {
+		return readRESTCall(r)
+	}
+	return readCall(r)
+}
+
 func (h *Hostile) card(url string) string {
 	const common = `"name":"hostile","description":"Misbehaves.","version":"1.0.0",` +
 		`"capabilities":{"streaming":true},"defaultInputModes":["text/plain"],"defaultOutputModes":["text/plain"],` +
 		`"skills":[{"id":"s","name":"S","description":"d","tags":["test"]}]`
+	binding := cmp.Or(h.cfg.Binding, wire.JSONRPC)
 	if h.cfg.Version == Version03 {
-		return fmt.Sprintf(`{"protocolVersion":"0.3.0","url":%q,"preferredTransport":"JSONRPC",%s}`, url, common)
+		return fmt.Sprintf(`{"protocolVersion":"0.3.0","url":%q,"preferredTransport":%q,%s}`, url, binding, common)
 	}
-	return fmt.Sprintf(`{"supportedInterfaces":[{"url":%q,"protocolBinding":"JSONRPC","protocolVersion":"1.0"}],%s}`, url, common)
+	return fmt.Sprintf(`{"supportedInterfaces":[{"url":%q,"protocolBinding":%q,"protocolVersion":"1.0"}],%s}`, url, binding, common)
 }
 
 // unary answers with one body.
@@ -233,7 +256,7 @@ func (h *Hostile) unary(w http.ResponseWriter, r *http.Request, b Behaviour, cal
 	case Truncated:
 		writeJSON(w, http.StatusOK, proper[:len(proper)/2])
 	case Odd:
-		writeJSON(w, http.StatusOK, OddReply(call.version(), call.id))
+		writeJSON(w, http.StatusOK, call.oddReply())
 	case WrongID:
 		call.id = `"somebody-else"`
 		writeJSON(w, http.StatusOK, call.reply(call.message("hello")))
@@ -245,6 +268,8 @@ func (h *Hostile) unary(w http.ResponseWriter, r *http.Request, b Behaviour, cal
 		writeJSON(w, http.StatusCreated, proper)
 	case Status500:
 		writeJSON(w, http.StatusInternalServerError, call.failure())
+	case Trailing:
+		writeJSON(w, http.StatusOK, proper+"\n{}")
 	case Empty:
 		w.WriteHeader(http.StatusOK)
 	case Redirect:
@@ -279,6 +304,8 @@ type hostileCall struct {
 	id        string // as JSON
 	method    string
 	messageID string
+	// rest is set for calls of HTTP+JSON, which have no envelope, old for those of 0.3.
+	rest, old bool
 }
 
 func readCall(r *http.Request) hostileCall {
@@ -303,7 +330,7 @@ func readCall(r *http.Request) hostileCall {
 
 // version is the protocol of a call by the name of its method.
 func (c hostileCall) version() string {
-	if strings.Contains(c.method, "/") {
+	if c.old || strings.Contains(c.method, "/") {
 		return Version03
 	}
 	return Version10
@@ -318,16 +345,33 @@ func (c hostileCall) streams() bool {
 	}
 }
 
+// oddReply is the reply of Odd.
+func (c hostileCall) oddReply() string {
+	if c.rest {
+		return OddResult
+	}
+	return OddReply(c.version(), c.id)
+}
+
 func (c hostileCall) reply(result string) string {
+	if c.rest {
+		return result
+	}
 	return `{"jsonrpc":"2.0","id":` + c.id + `,"result":` + result + `}`
 }
 
 func (c hostileCall) failure() string {
+	if c.rest {
+		return c.restFailure()
+	}
 	return `{"jsonrpc":"2.0","id":` + c.id + `,"error":{"code":-32001,"message":"no such task"}}`
 }
 
 // message is a result with a direct message.
 func (c hostileCall) message(text string) string {
+	if c.rest {
+		return c.restMessage(text)
+	}
 	if c.version() == Version03 {
 		return `{"kind":"message","messageId":"h1","role":"agent","parts":[{"kind":"text","text":"` + text + `"}]}`
 	}

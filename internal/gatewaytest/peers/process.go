@@ -120,8 +120,9 @@ func startProcess(t testing.TB, name string, argv []string, out *readyWriter) *p
 	return p
 }
 
-// runProcessClient runs a client that is a program of its own.
-func runProcessClient(ctx context.Context, k Kind, base, key string) (Result, error) {
+// runProcessClient runs a client that is a program of its own. Further arguments may
+// choose a binding and name the agent.
+func runProcessClient(ctx context.Context, k Kind, base, key string, more ...string) (Result, error) {
 	tr, err := install(ctx, k)
 	if err != nil {
 		return Result{}, err
@@ -131,6 +132,7 @@ func runProcessClient(ctx context.Context, k Kind, base, key string) (Result, er
 	if key != "" {
 		args = append(args, "--key", key)
 	}
+	args = append(args, more...)
 	out, err := output(ctx, args...)
 	if err != nil {
 		return Result{}, fmt.Errorf("peers: %s client: %w", k, err)

@@ -101,14 +101,16 @@ const (
 // Diff returns how a result differs from what an agent of the kind gives when
 // it is called at base, and "" when it does not. Names of cards are compared
 // too: a gateway leaves them alone.
-func Diff(agent Kind, base string, got Result) string {
+func Diff(agent Kind, base string, got Result) string { return diff(want(agent), base, got) }
+
+func diff(expected Result, base string, got Result) string {
 	var b strings.Builder
 	ignore := cmp.Options{
 		cmpopts.IgnoreFields(Card{}, "URL"),
 		cmpopts.IgnoreFields(Reply{}, "ID"),
 		cmpopts.IgnoreFields(Missing{}, "Name", "Message"),
 	}
-	if d := cmp.Diff(want(agent), got, ignore); d != "" {
+	if d := cmp.Diff(expected, got, ignore); d != "" {
 		fmt.Fprintf(&b, "result (-want +got):\n%s", d)
 	}
 	if !underBase(got.Card.URL, base) {

@@ -24,7 +24,7 @@ func (q *Queries) AgentDelete(ctx context.Context, db DBTX, uid uuid.UUID) error
 }
 
 const agentGet = `-- name: AgentGet :one
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -65,6 +65,9 @@ func (q *Queries) AgentGet(ctx context.Context, db DBTX, agentID string) (AgentG
 		&i.Agent.Etag,
 		&i.Agent.CreateTime,
 		&i.Agent.UpdateTime,
+		&i.Agent.PreferredDialects,
+		&i.Agent.CardShape,
+		&i.Agent.CardKeys,
 		&i.TeamID,
 		&i.AgentRevision.AgentUID,
 		&i.AgentRevision.Revision,
@@ -73,13 +76,15 @@ func (q *Queries) AgentGet(ctx context.Context, db DBTX, agentID string) (AgentG
 		&i.AgentRevision.Endpoints,
 		&i.AgentRevision.Interfaces,
 		&i.AgentRevision.CreateTime,
+		&i.AgentRevision.CardVerification,
+		&i.AgentRevision.CardKeyID,
 		&i.Aliases,
 	)
 	return i, err
 }
 
 const agentGetByUID = `-- name: AgentGetByUID :one
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -120,6 +125,9 @@ func (q *Queries) AgentGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (Ag
 		&i.Agent.Etag,
 		&i.Agent.CreateTime,
 		&i.Agent.UpdateTime,
+		&i.Agent.PreferredDialects,
+		&i.Agent.CardShape,
+		&i.Agent.CardKeys,
 		&i.TeamID,
 		&i.AgentRevision.AgentUID,
 		&i.AgentRevision.Revision,
@@ -128,6 +136,8 @@ func (q *Queries) AgentGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (Ag
 		&i.AgentRevision.Endpoints,
 		&i.AgentRevision.Interfaces,
 		&i.AgentRevision.CreateTime,
+		&i.AgentRevision.CardVerification,
+		&i.AgentRevision.CardKeyID,
 		&i.Aliases,
 	)
 	return i, err
@@ -136,10 +146,12 @@ func (q *Queries) AgentGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (Ag
 const agentInsert = `-- name: AgentInsert :exec
 INSERT INTO agents (
     uid, agent_id, team_uid, display_name, description, tags, visibility, lifecycle_state, push_mode,
-    push_allowed_hosts, forward_headers, trust_card_authority, warnings, current_revision, etag, create_time, update_time
+    push_allowed_hosts, forward_headers, trust_card_authority, preferred_dialects, card_shape, card_keys,
+    warnings, current_revision, etag, create_time, update_time
 ) VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9,
-    $10, $11, $12, $13, $14, $15, $16, $17
+    $10, $11, $12, $13, $14, $15,
+    $16, $17, $18, $19, $20
 )
 `
 
@@ -156,6 +168,9 @@ type AgentInsertParams struct {
 	PushAllowedHosts   []string
 	ForwardHeaders     []string
 	TrustCardAuthority bool
+	PreferredDialects  []string
+	CardShape          string
+	CardKeys           string
 	Warnings           []string
 	CurrentRevision    int64
 	Etag               string
@@ -178,6 +193,9 @@ func (q *Queries) AgentInsert(ctx context.Context, db DBTX, arg AgentInsertParam
 		arg.PushAllowedHosts,
 		arg.ForwardHeaders,
 		arg.TrustCardAuthority,
+		arg.PreferredDialects,
+		arg.CardShape,
+		arg.CardKeys,
 		arg.Warnings,
 		arg.CurrentRevision,
 		arg.Etag,
@@ -253,18 +271,23 @@ func (q *Queries) AgentNameTaken(ctx context.Context, db DBTX, arg AgentNameTake
 }
 
 const agentRevisionInsert = `-- name: AgentRevisionInsert :exec
-INSERT INTO agent_revisions (agent_uid, revision, card, card_source, endpoints, interfaces, create_time)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO agent_revisions (
+    agent_uid, revision, card, card_source, card_verification, card_key_id, endpoints, interfaces, create_time
+) VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9
+)
 `
 
 type AgentRevisionInsertParams struct {
-	AgentUID   uuid.UUID
-	Revision   int64
-	Card       []byte
-	CardSource string
-	Endpoints  json.RawMessage
-	Interfaces json.RawMessage
-	CreateTime time.Time
+	AgentUID         uuid.UUID
+	Revision         int64
+	Card             []byte
+	CardSource       string
+	CardVerification string
+	CardKeyID        string
+	Endpoints        json.RawMessage
+	Interfaces       json.RawMessage
+	CreateTime       time.Time
 }
 
 // AgentRevisionInsert stores what an agent is from a revision on.
@@ -274,6 +297,8 @@ func (q *Queries) AgentRevisionInsert(ctx context.Context, db DBTX, arg AgentRev
 		arg.Revision,
 		arg.Card,
 		arg.CardSource,
+		arg.CardVerification,
+		arg.CardKeyID,
 		arg.Endpoints,
 		arg.Interfaces,
 		arg.CreateTime,
@@ -282,7 +307,7 @@ func (q *Queries) AgentRevisionInsert(ctx context.Context, db DBTX, arg AgentRev
 }
 
 const agentSnapshot = `-- name: AgentSnapshot :many
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -328,6 +353,9 @@ func (q *Queries) AgentSnapshot(ctx context.Context, db DBTX) ([]AgentSnapshotRo
 			&i.Agent.Etag,
 			&i.Agent.CreateTime,
 			&i.Agent.UpdateTime,
+			&i.Agent.PreferredDialects,
+			&i.Agent.CardShape,
+			&i.Agent.CardKeys,
 			&i.TeamID,
 			&i.AgentRevision.AgentUID,
 			&i.AgentRevision.Revision,
@@ -336,6 +364,8 @@ func (q *Queries) AgentSnapshot(ctx context.Context, db DBTX) ([]AgentSnapshotRo
 			&i.AgentRevision.Endpoints,
 			&i.AgentRevision.Interfaces,
 			&i.AgentRevision.CreateTime,
+			&i.AgentRevision.CardVerification,
+			&i.AgentRevision.CardKeyID,
 			&i.Aliases,
 		); err != nil {
 			return nil, err
@@ -349,7 +379,7 @@ func (q *Queries) AgentSnapshot(ctx context.Context, db DBTX) ([]AgentSnapshotRo
 }
 
 const agentSnapshotOf = `-- name: AgentSnapshotOf :many
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -396,6 +426,9 @@ func (q *Queries) AgentSnapshotOf(ctx context.Context, db DBTX, uids []uuid.UUID
 			&i.Agent.Etag,
 			&i.Agent.CreateTime,
 			&i.Agent.UpdateTime,
+			&i.Agent.PreferredDialects,
+			&i.Agent.CardShape,
+			&i.Agent.CardKeys,
 			&i.TeamID,
 			&i.AgentRevision.AgentUID,
 			&i.AgentRevision.Revision,
@@ -404,6 +437,8 @@ func (q *Queries) AgentSnapshotOf(ctx context.Context, db DBTX, uids []uuid.UUID
 			&i.AgentRevision.Endpoints,
 			&i.AgentRevision.Interfaces,
 			&i.AgentRevision.CreateTime,
+			&i.AgentRevision.CardVerification,
+			&i.AgentRevision.CardKeyID,
 			&i.Aliases,
 		); err != nil {
 			return nil, err
@@ -426,11 +461,14 @@ SET display_name = $1,
     push_allowed_hosts = $6,
     forward_headers = $7,
     trust_card_authority = $8,
-    warnings = $9,
-    current_revision = $10,
-    etag = $11,
-    update_time = $12
-WHERE uid = $13
+    preferred_dialects = $9,
+    card_shape = $10,
+    card_keys = $11,
+    warnings = $12,
+    current_revision = $13,
+    etag = $14,
+    update_time = $15
+WHERE uid = $16
 `
 
 type AgentUpdateParams struct {
@@ -442,6 +480,9 @@ type AgentUpdateParams struct {
 	PushAllowedHosts   []string
 	ForwardHeaders     []string
 	TrustCardAuthority bool
+	PreferredDialects  []string
+	CardShape          string
+	CardKeys           string
 	Warnings           []string
 	CurrentRevision    int64
 	Etag               string
@@ -460,6 +501,9 @@ func (q *Queries) AgentUpdate(ctx context.Context, db DBTX, arg AgentUpdateParam
 		arg.PushAllowedHosts,
 		arg.ForwardHeaders,
 		arg.TrustCardAuthority,
+		arg.PreferredDialects,
+		arg.CardShape,
+		arg.CardKeys,
 		arg.Warnings,
 		arg.CurrentRevision,
 		arg.Etag,

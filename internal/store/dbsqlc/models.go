@@ -34,6 +34,9 @@ type Agent struct {
 	Etag               string
 	CreateTime         time.Time
 	UpdateTime         time.Time
+	PreferredDialects  []string
+	CardShape          string
+	CardKeys           string
 }
 
 type AgentName struct {
@@ -43,13 +46,15 @@ type AgentName struct {
 }
 
 type AgentRevision struct {
-	AgentUID   uuid.UUID
-	Revision   int64
-	Card       []byte
-	CardSource string
-	Endpoints  json.RawMessage
-	Interfaces json.RawMessage
-	CreateTime time.Time
+	AgentUID         uuid.UUID
+	Revision         int64
+	Card             []byte
+	CardSource       string
+	Endpoints        json.RawMessage
+	Interfaces       json.RawMessage
+	CreateTime       time.Time
+	CardVerification string
+	CardKeyID        string
 }
 
 type ConfigChange struct {
@@ -80,27 +85,28 @@ type ContextBinding struct {
 }
 
 type Event struct {
-	EventSequence int64
-	IngestTime    time.Time
-	InvocationID  uuid.UUID
-	EventTime     time.Time
-	EventCount    int64
-	Outcome       string
-	Method        string
-	Agent         string
-	AgentUID      *uuid.UUID
-	Caller        string
-	CallerUID     *uuid.UUID
-	Team          string
-	TaskID        string
-	ContextID     string
-	TraceID       string
-	ReplicaUID    uuid.UUID
-	ReplicaEpoch  int64
-	OpenedNumber  *int64
-	ClosedNumber  *int64
-	OpenedEntry   []byte
-	ClosedEntry   []byte
+	EventSequence   int64
+	IngestTime      time.Time
+	InvocationID    uuid.UUID
+	EventTime       time.Time
+	EventCount      int64
+	Outcome         string
+	Method          string
+	Agent           string
+	AgentUID        *uuid.UUID
+	Caller          string
+	CallerUID       *uuid.UUID
+	Team            string
+	TaskID          string
+	ContextID       string
+	TraceID         string
+	ReplicaUID      uuid.UUID
+	ReplicaEpoch    int64
+	OpenedNumber    *int64
+	ClosedNumber    *int64
+	OpenedEntry     []byte
+	ClosedEntry     []byte
+	UpstreamDialect string
 }
 
 type EventHead struct {
@@ -192,6 +198,17 @@ type SharedSecret struct {
 	Purpose     string
 	SecretValue []byte
 	CreateTime  time.Time
+}
+
+type SigningKey struct {
+	Kid              string
+	Purpose          string
+	PublicJwk        json.RawMessage
+	SealedPrivateKey []byte
+	KekID            string
+	CreateTime       time.Time
+	SignTime         time.Time
+	RetireTime       *time.Time
 }
 
 type TaskBinding struct {

@@ -165,37 +165,32 @@ func (q *Queries) OwnershipResolve(ctx context.Context, db DBTX, arg OwnershipRe
 	return items, nil
 }
 
-const ownershipTasksOf = `-- name: OwnershipTasksOf :many
-SELECT task_id FROM task_bindings
+const ownershipTasksCount = `-- name: OwnershipTasksCount :one
+SELECT count(*) FROM task_bindings
 WHERE agent_uid = $1 AND owner_uid = $2
     AND ($3::text = '' OR context_id = $3::text)
+    AND task_id <> ALL($4::text[])
 `
 
-type OwnershipTasksOfParams struct {
+type OwnershipTasksCountParams struct {
 	AgentUID  uuid.UUID
 	OwnerUID  uuid.UUID
 	ContextID string
+	Without   []string
 }
 
-// OwnershipTasksOf lists the tasks of an owner.
-func (q *Queries) OwnershipTasksOf(ctx context.Context, db DBTX, arg OwnershipTasksOfParams) ([]string, error) {
-	rows, err := db.Query(ctx, ownershipTasksOf, arg.AgentUID, arg.OwnerUID, arg.ContextID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []string
-	for rows.Next() {
-		var task_id string
-		if err := rows.Scan(&task_id); err != nil {
-			return nil, err
-		}
-		items = append(items, task_id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// OwnershipTasksCount counts the tasks of an owner, less those that the replica is
+// about to write and counts itself.
+func (q *Queries) OwnershipTasksCount(ctx context.Context, db DBTX, arg OwnershipTasksCountParams) (int64, error) {
+	row := db.QueryRow(ctx, ownershipTasksCount,
+		arg.AgentUID,
+		arg.OwnerUID,
+		arg.ContextID,
+		arg.Without,
+	)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const ownershipTasksWrite = `-- name: OwnershipTasksWrite :many

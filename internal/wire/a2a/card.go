@@ -13,8 +13,12 @@ import (
 // ErrNotCard is what the errors about agent cards wrap.
 var ErrNotCard = errors.New("not an agent card")
 
-// BindingJSONRPC is the name of the JSON-RPC binding in cards.
-const BindingJSONRPC = "JSONRPC"
+// The names of the bindings in cards.
+const (
+	BindingJSONRPC = "JSONRPC"
+	BindingREST    = "HTTP+JSON"
+	BindingGRPC    = "GRPC"
+)
 
 // Shape tells which versions' members a card has.
 type Shape uint8
@@ -105,30 +109,21 @@ func parseCardDocument(raw []byte) (document, error) {
 	return doc, nil
 }
 
-// shapeOf tells which versions' members a card has. A card without any address passes for one of 1.0.
-func shapeOf(doc document) Shape {
-	has10 := doc.get("supportedInterfaces") != nil
-	has03 := doc.has("url") || strings.HasPrefix(doc.text("protocolVersion"), "0.")
-	switch {
-	case has10 && has03:
-		return ShapeUnion
-	case has03:
-		return Shape03
-	}
-	return Shape10
-}
-
 // readInterfaces reads the interfaces of 1.0 and behind them those of 0.3 that are not among them.
 func (c *Card) readInterfaces(doc document) error {
 	for _, raw := range doc.elements("supportedInterfaces") {
+		if raw[0] != '{' {
+			continue
+		}
 		entry, err := parsePart(raw, "supportedInterfaces")
 		if err != nil {
 			return err
 		}
-		i := Interface{URL: entry.text("url"), Binding: entry.text("protocolBinding"), Version: V10, Tenant: entry.text("tenant")}
-		if i.Binding == "" {
-			i.Binding = entry.text("transport") // as 0.3 calls it
+		binding := entry.text("protocolBinding")
+		if binding == "" {
+			binding = entry.text("transport") // as 0.3 calls it
 		}
+		i := Interface{URL: entry.text("url"), Binding: bindingName(binding), Version: V10, Tenant: entry.text("tenant")}
 		i.setVersion(entry.text("protocolVersion"))
 		c.Interfaces = append(c.Interfaces, i)
 	}
@@ -137,22 +132,43 @@ func (c *Card) readInterfaces(doc document) error {
 	if url == "" || version == "" && len(c.Interfaces) > 0 {
 		return nil // the url of a union card without a version is a convenience for browsers of cards
 	}
-	main := Interface{URL: url, Binding: doc.text("preferredTransport"), Version: V03}
-	if main.Binding == "" {
-		main.Binding = BindingJSONRPC
-	}
+	main := Interface{URL: url, Binding: bindingName(doc.text("preferredTransport")), Version: V03}
 	main.setVersion(version)
 	c.addInterface(main)
 	for _, raw := range doc.elements("additionalInterfaces") {
+		if raw[0] != '{' {
+			continue
+		}
 		entry, err := parsePart(raw, "additionalInterfaces")
 		if err != nil {
 			return err
 		}
 		other := main
-		other.URL, other.Binding = entry.text("url"), entry.text("transport")
+		other.URL, other.Binding = entry.text("url"), bindingName(entry.text("transport"))
 		c.addInterface(other)
 	}
 	return nil
+}
+
+// bindingName returns a binding as the specification spells it. A card that does not tell means JSON-RPC, which
+// is what 0.3 says and what agents that leave it out in 1.0 speak.
+func bindingName(text string) string {
+	for _, known := range []string{BindingJSONRPC, BindingREST, BindingGRPC} {
+		if strings.EqualFold(strings.TrimSpace(text), known) {
+			return known
+		}
+	}
+	if text == "" {
+		return BindingJSONRPC
+	}
+	return text
+}
+
+// Dialect returns what is spoken at the interface, and false when the gateway does not
+// speak it.
+func (i Interface) Dialect() (Dialect, bool) {
+	b, ok := ParseBinding(i.Binding)
+	return Dialect{b, i.Version}, ok && i.Version != 0
 }
 
 func (i *Interface) setVersion(text string) {

@@ -61,6 +61,18 @@ func parseError(message string) *Error {
 	return &Error{Code: CodeParse, Message: message, Reason: ReasonParse}
 }
 
+// AppendRequest appends a request. Nil params are left out.
+func AppendRequest(dst, id []byte, method string, params []byte) []byte {
+	dst = appendHead(dst, id)
+	dst = append(dst, `"method":`...)
+	dst = AppendString(dst, method)
+	if params != nil {
+		dst = append(dst, `,"params":`...)
+		dst = append(dst, params...)
+	}
+	return append(dst, '}')
+}
+
 // AppendError appends an error response. A nil id is written as null.
 func AppendError(dst, id []byte, e *Error) []byte {
 	dst = appendHead(dst, id)

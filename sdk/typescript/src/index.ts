@@ -21,8 +21,8 @@ export {
 export type { ErrorCode, FieldViolation, Reason } from "./errors.js";
 export { Pager } from "./pager.js";
 
-export { CardSource, PushMode, State, Visibility } from "./gen/signalbox/registry/v1/agent_pb.js";
-export type { Agent, Endpoint, Interface } from "./gen/signalbox/registry/v1/agent_pb.js";
+export { CardShape, CardSource, CardVerificationState, PushMode, State, Visibility } from "./gen/signalbox/registry/v1/agent_pb.js";
+export type { Agent, CardVerification, Endpoint, Interface, Route } from "./gen/signalbox/registry/v1/agent_pb.js";
 export type { Key } from "./gen/signalbox/identity/v1/key_pb.js";
 export type { Team } from "./gen/signalbox/identity/v1/team_pb.js";
 export { Outcome } from "./gen/signalbox/audit/v1/event_pb.js";

@@ -181,9 +181,13 @@ type Event struct {
 	// An id in the agent's answer belongs to another caller.
 	IdConflict bool `protobuf:"varint,36,opt,name=id_conflict,json=idConflict,proto3" json:"id_conflict,omitempty"`
 	// What a SUMMARY counts; absent in every other event.
-	Refusals      *Refusals `protobuf:"bytes,37,opt,name=refusals,proto3" json:"refusals,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Refusals *Refusals `protobuf:"bytes,37,opt,name=refusals,proto3" json:"refusals,omitempty"`
+	// Binding and version that the gateway spoke with the agent, for example
+	// "GRPC/1.0"; where it is not the dialect, the call was translated. Empty when the
+	// agent saw nothing of the call, and in events of before there was translation.
+	UpstreamDialect string `protobuf:"bytes,38,opt,name=upstream_dialect,json=upstreamDialect,proto3" json:"upstream_dialect,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -473,6 +477,13 @@ func (x *Event) GetRefusals() *Refusals {
 		return x.Refusals
 	}
 	return nil
+}
+
+func (x *Event) GetUpstreamDialect() string {
+	if x != nil {
+		return x.UpstreamDialect
+	}
+	return ""
 }
 
 // CallError says what went wrong with a call.
@@ -773,7 +784,7 @@ var File_signalbox_audit_v1_event_proto protoreflect.FileDescriptor
 
 const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\f\n" +
+	"\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\f\n" +
 	"\x05Event\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04name\x12#\n" +
 	"\bsequence\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\bsequence\x12.\n" +
@@ -822,7 +833,8 @@ const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\rreplica_epoch\x18# \x01(\x03B\a\xbaH\x04\"\x02(\x00R\freplicaEpoch\x12\x1f\n" +
 	"\vid_conflict\x18$ \x01(\bR\n" +
 	"idConflict\x128\n" +
-	"\brefusals\x18% \x01(\v2\x1c.signalbox.audit.v1.RefusalsR\brefusals\"k\n" +
+	"\brefusals\x18% \x01(\v2\x1c.signalbox.audit.v1.RefusalsR\brefusals\x122\n" +
+	"\x10upstream_dialect\x18& \x01(\tB\a\xbaH\x04r\x02\x18(R\x0fupstreamDialect\"k\n" +
 	"\tCallError\x12\x19\n" +
 	"\x04code\x18\x01 \x01(\x05B\x05\xbaH\x02\x1a\x00R\x04code\x12\x1f\n" +
 	"\x06reason\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12\"\n" +

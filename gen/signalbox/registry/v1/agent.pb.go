@@ -24,6 +24,129 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// CardVerificationState says whether a card's signature was verified.
+type CardVerificationState int32
+
+const (
+	// Not known: the card was registered before signatures were looked at.
+	CardVerificationState_CARD_VERIFICATION_STATE_UNSPECIFIED CardVerificationState = 0
+	// The card has no signature.
+	CardVerificationState_CARD_VERIFICATION_STATE_UNSIGNED CardVerificationState = 1
+	// The card is signed, and no key to verify it was given.
+	CardVerificationState_CARD_VERIFICATION_STATE_NO_KEY CardVerificationState = 2
+	// A signature of the card verifies with one of card_keys.
+	CardVerificationState_CARD_VERIFICATION_STATE_VERIFIED CardVerificationState = 3
+	// The card that the agent serves verifies with none of card_keys, and is not used.
+	CardVerificationState_CARD_VERIFICATION_STATE_INVALID CardVerificationState = 4
+)
+
+// Enum value maps for CardVerificationState.
+var (
+	CardVerificationState_name = map[int32]string{
+		0: "CARD_VERIFICATION_STATE_UNSPECIFIED",
+		1: "CARD_VERIFICATION_STATE_UNSIGNED",
+		2: "CARD_VERIFICATION_STATE_NO_KEY",
+		3: "CARD_VERIFICATION_STATE_VERIFIED",
+		4: "CARD_VERIFICATION_STATE_INVALID",
+	}
+	CardVerificationState_value = map[string]int32{
+		"CARD_VERIFICATION_STATE_UNSPECIFIED": 0,
+		"CARD_VERIFICATION_STATE_UNSIGNED":    1,
+		"CARD_VERIFICATION_STATE_NO_KEY":      2,
+		"CARD_VERIFICATION_STATE_VERIFIED":    3,
+		"CARD_VERIFICATION_STATE_INVALID":     4,
+	}
+)
+
+func (x CardVerificationState) Enum() *CardVerificationState {
+	p := new(CardVerificationState)
+	*p = x
+	return p
+}
+
+func (x CardVerificationState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CardVerificationState) Descriptor() protoreflect.EnumDescriptor {
+	return file_signalbox_registry_v1_agent_proto_enumTypes[0].Descriptor()
+}
+
+func (CardVerificationState) Type() protoreflect.EnumType {
+	return &file_signalbox_registry_v1_agent_proto_enumTypes[0]
+}
+
+func (x CardVerificationState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CardVerificationState.Descriptor instead.
+func (CardVerificationState) EnumDescriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{0}
+}
+
+// CardShape says which version's card the gateway serves.
+type CardShape int32
+
+const (
+	// Not given.
+	CardShape_CARD_SHAPE_UNSPECIFIED CardShape = 0
+	// That of the A2A-Version that the request names; one for both versions when it
+	// names none.
+	CardShape_CARD_SHAPE_AUTO CardShape = 1
+	// That of A2A 1.0, always.
+	CardShape_CARD_SHAPE_V10 CardShape = 2
+	// That of A2A 0.3, always.
+	CardShape_CARD_SHAPE_V03 CardShape = 3
+	// One for both versions, always.
+	CardShape_CARD_SHAPE_UNION CardShape = 4
+)
+
+// Enum value maps for CardShape.
+var (
+	CardShape_name = map[int32]string{
+		0: "CARD_SHAPE_UNSPECIFIED",
+		1: "CARD_SHAPE_AUTO",
+		2: "CARD_SHAPE_V10",
+		3: "CARD_SHAPE_V03",
+		4: "CARD_SHAPE_UNION",
+	}
+	CardShape_value = map[string]int32{
+		"CARD_SHAPE_UNSPECIFIED": 0,
+		"CARD_SHAPE_AUTO":        1,
+		"CARD_SHAPE_V10":         2,
+		"CARD_SHAPE_V03":         3,
+		"CARD_SHAPE_UNION":       4,
+	}
+)
+
+func (x CardShape) Enum() *CardShape {
+	p := new(CardShape)
+	*p = x
+	return p
+}
+
+func (x CardShape) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CardShape) Descriptor() protoreflect.EnumDescriptor {
+	return file_signalbox_registry_v1_agent_proto_enumTypes[1].Descriptor()
+}
+
+func (CardShape) Type() protoreflect.EnumType {
+	return &file_signalbox_registry_v1_agent_proto_enumTypes[1]
+}
+
+func (x CardShape) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CardShape.Descriptor instead.
+func (CardShape) EnumDescriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{1}
+}
+
 // Visibility says who may see and call an agent.
 type Visibility int32
 
@@ -69,11 +192,11 @@ func (x Visibility) String() string {
 }
 
 func (Visibility) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_registry_v1_agent_proto_enumTypes[0].Descriptor()
+	return file_signalbox_registry_v1_agent_proto_enumTypes[2].Descriptor()
 }
 
 func (Visibility) Type() protoreflect.EnumType {
-	return &file_signalbox_registry_v1_agent_proto_enumTypes[0]
+	return &file_signalbox_registry_v1_agent_proto_enumTypes[2]
 }
 
 func (x Visibility) Number() protoreflect.EnumNumber {
@@ -82,7 +205,7 @@ func (x Visibility) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Visibility.Descriptor instead.
 func (Visibility) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{0}
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{2}
 }
 
 // State says where an agent stands in its life.
@@ -142,11 +265,11 @@ func (x State) String() string {
 }
 
 func (State) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_registry_v1_agent_proto_enumTypes[1].Descriptor()
+	return file_signalbox_registry_v1_agent_proto_enumTypes[3].Descriptor()
 }
 
 func (State) Type() protoreflect.EnumType {
-	return &file_signalbox_registry_v1_agent_proto_enumTypes[1]
+	return &file_signalbox_registry_v1_agent_proto_enumTypes[3]
 }
 
 func (x State) Number() protoreflect.EnumNumber {
@@ -155,7 +278,7 @@ func (x State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use State.Descriptor instead.
 func (State) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{1}
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{3}
 }
 
 // CardSource says where an agent's card came from.
@@ -199,11 +322,11 @@ func (x CardSource) String() string {
 }
 
 func (CardSource) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_registry_v1_agent_proto_enumTypes[2].Descriptor()
+	return file_signalbox_registry_v1_agent_proto_enumTypes[4].Descriptor()
 }
 
 func (CardSource) Type() protoreflect.EnumType {
-	return &file_signalbox_registry_v1_agent_proto_enumTypes[2]
+	return &file_signalbox_registry_v1_agent_proto_enumTypes[4]
 }
 
 func (x CardSource) Number() protoreflect.EnumNumber {
@@ -212,7 +335,7 @@ func (x CardSource) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CardSource.Descriptor instead.
 func (CardSource) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{2}
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 // PushMode says what happens to push notification configs.
@@ -252,11 +375,11 @@ func (x PushMode) String() string {
 }
 
 func (PushMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_registry_v1_agent_proto_enumTypes[3].Descriptor()
+	return file_signalbox_registry_v1_agent_proto_enumTypes[5].Descriptor()
 }
 
 func (PushMode) Type() protoreflect.EnumType {
-	return &file_signalbox_registry_v1_agent_proto_enumTypes[3]
+	return &file_signalbox_registry_v1_agent_proto_enumTypes[5]
 }
 
 func (x PushMode) Number() protoreflect.EnumNumber {
@@ -265,7 +388,7 @@ func (x PushMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PushMode.Descriptor instead.
 func (PushMode) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 // Agent is an A2A agent that the gateway routes to by its name.
@@ -316,15 +439,30 @@ type Agent struct {
 	TrustCardAuthority bool `protobuf:"varint,18,opt,name=trust_card_authority,json=trustCardAuthority,proto3" json:"trust_card_authority,omitempty"`
 	// What the owner should know, for example that no card was found. Output only.
 	Warnings []string `protobuf:"bytes,19,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// Number of the agent's current revision; grows with every change of card or
-	// endpoints. Output only.
+	// Number of the agent's current revision; grows with every change of card, of what
+	// is known of its signature, or of endpoints. Output only.
 	Revision int64 `protobuf:"varint,20,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Version of this resource. Given on update and delete, it must be the stored one.
 	Etag string `protobuf:"bytes,21,opt,name=etag,proto3" json:"etag,omitempty"`
 	// When the agent was created. Output only.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the agent was last changed. Output only.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// What to speak with the agent, best first, whatever callers speak: the first of
+	// these that its card offers. When it offers none of them, or the list is empty,
+	// what is nearest to what each caller speaks.
+	PreferredDialects []string `protobuf:"bytes,24,rep,name=preferred_dialects,json=preferredDialects,proto3" json:"preferred_dialects,omitempty"`
+	// Which version's card the gateway serves for the agent; unspecified means AUTO.
+	CardShape CardShape `protobuf:"varint,25,opt,name=card_shape,json=cardShape,proto3,enum=signalbox.registry.v1.CardShape" json:"card_shape,omitempty"`
+	// JWKS, a JSON object, of keys that signatures of the agent's own card are trusted
+	// by; at most 64 KiB. A signed card that verifies with none of them is refused.
+	CardKeys string `protobuf:"bytes,26,opt,name=card_keys,json=cardKeys,proto3" json:"card_keys,omitempty"`
+	// What is known of the signature of the agent's own card; absent when there is no
+	// card. Output only.
+	CardVerification *CardVerification `protobuf:"bytes,27,opt,name=card_verification,json=cardVerification,proto3" json:"card_verification,omitempty"`
+	// How callers reach the agent, one for each dialect that the gateway offers for it;
+	// left out of lists. Output only.
+	Routes        []*Route `protobuf:"bytes,28,rep,name=routes,proto3" json:"routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,6 +658,41 @@ func (x *Agent) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Agent) GetPreferredDialects() []string {
+	if x != nil {
+		return x.PreferredDialects
+	}
+	return nil
+}
+
+func (x *Agent) GetCardShape() CardShape {
+	if x != nil {
+		return x.CardShape
+	}
+	return CardShape_CARD_SHAPE_UNSPECIFIED
+}
+
+func (x *Agent) GetCardKeys() string {
+	if x != nil {
+		return x.CardKeys
+	}
+	return ""
+}
+
+func (x *Agent) GetCardVerification() *CardVerification {
+	if x != nil {
+		return x.CardVerification
+	}
+	return nil
+}
+
+func (x *Agent) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
 // Endpoint is one instance of an agent.
 type Endpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -649,12 +822,151 @@ func (x *Interface) GetTenant() string {
 	return ""
 }
 
+// Route is a dialect that the gateway offers for an agent, and how it is served.
+type Route struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What callers speak, for example "HTTP+JSON/0.3".
+	Dialect string `protobuf:"bytes,1,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	// Address that callers use: a URL, for gRPC host and port. Without a public_url in
+	// the gateway's configuration the path alone, and empty for gRPC.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// What a request says beside the address to reach this agent, for example
+	// "tenant=echo" or the metadata "x-signalbox-agent=echo"; empty when the address says
+	// it all.
+	Selector string `protobuf:"bytes,3,opt,name=selector,proto3" json:"selector,omitempty"`
+	// What the gateway speaks with the agent for these callers, for example "GRPC/1.0".
+	UpstreamDialect string `protobuf:"bytes,4,opt,name=upstream_dialect,json=upstreamDialect,proto3" json:"upstream_dialect,omitempty"`
+	// Whether the gateway translates; otherwise bytes pass as they are.
+	Translated    bool `protobuf:"varint,5,opt,name=translated,proto3" json:"translated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Route) Reset() {
+	*x = Route{}
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Route) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Route) ProtoMessage() {}
+
+func (x *Route) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Route.ProtoReflect.Descriptor instead.
+func (*Route) Descriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Route) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
+func (x *Route) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Route) GetSelector() string {
+	if x != nil {
+		return x.Selector
+	}
+	return ""
+}
+
+func (x *Route) GetUpstreamDialect() string {
+	if x != nil {
+		return x.UpstreamDialect
+	}
+	return ""
+}
+
+func (x *Route) GetTranslated() bool {
+	if x != nil {
+		return x.Translated
+	}
+	return false
+}
+
+// CardVerification says what is known of a card's signature.
+type CardVerification struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the signature was verified.
+	State CardVerificationState `protobuf:"varint,1,opt,name=state,proto3,enum=signalbox.registry.v1.CardVerificationState" json:"state,omitempty"`
+	// Id of the key that verified it.
+	KeyId         string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CardVerification) Reset() {
+	*x = CardVerification{}
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CardVerification) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CardVerification) ProtoMessage() {}
+
+func (x *CardVerification) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CardVerification.ProtoReflect.Descriptor instead.
+func (*CardVerification) Descriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CardVerification) GetState() CardVerificationState {
+	if x != nil {
+		return x.State
+	}
+	return CardVerificationState_CARD_VERIFICATION_STATE_UNSPECIFIED
+}
+
+func (x *CardVerification) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
 var File_signalbox_registry_v1_agent_proto protoreflect.FileDescriptor
 
 const file_signalbox_registry_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\n" +
-	"\n" +
+	"!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x0e\n" +
 	"\x05Agent\x12;\n" +
 	"\x04name\x18\x01 \x01(\tB'\xbaH$r\"2 ^(agents/[a-z][a-z0-9-]{0,62})?$R\x04name\x12\x19\n" +
 	"\x03uid\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18$R\x03uid\x12:\n" +
@@ -686,7 +998,13 @@ const file_signalbox_registry_v1_agent_proto_rawDesc = "" +
 	"\vcreate_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTime\"[\n" +
+	"updateTime\x12\x89\x01\n" +
+	"\x12preferred_dialects\x18\x18 \x03(\tBZ\xbaHW\x92\x01T\x10\x06\x18\x01\"NrLR\vJSONRPC/1.0R\rHTTP+JSON/1.0R\bGRPC/1.0R\vJSONRPC/0.3R\rHTTP+JSON/0.3R\bGRPC/0.3R\x11preferredDialects\x12I\n" +
+	"\n" +
+	"card_shape\x18\x19 \x01(\x0e2 .signalbox.registry.v1.CardShapeB\b\xbaH\x05\x82\x01\x02\x10\x01R\tcardShape\x12&\n" +
+	"\tcard_keys\x18\x1a \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\bcardKeys\x12T\n" +
+	"\x11card_verification\x18\x1b \x01(\v2'.signalbox.registry.v1.CardVerificationR\x10cardVerification\x12>\n" +
+	"\x06routes\x18\x1c \x03(\v2\x1c.signalbox.registry.v1.RouteB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06routes\"[\n" +
 	"\bEndpoint\x12-\n" +
 	"\x03url\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$R\x03url\x12 \n" +
 	"\x06weight\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x06weight\"\x90\x01\n" +
@@ -694,7 +1012,30 @@ const file_signalbox_registry_v1_agent_proto_rawDesc = "" +
 	"\abinding\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\abinding\x12!\n" +
 	"\aversion\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18\x10R\aversion\x12\x1a\n" +
 	"\x03url\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x03url\x12 \n" +
-	"\x06tenant\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06tenant*\x89\x01\n" +
+	"\x06tenant\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06tenant\"\xc7\x01\n" +
+	"\x05Route\x12!\n" +
+	"\adialect\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18(R\adialect\x12\"\n" +
+	"\aaddress\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x1fR\aaddress\x12#\n" +
+	"\bselector\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\bselector\x122\n" +
+	"\x10upstream_dialect\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18(R\x0fupstreamDialect\x12\x1e\n" +
+	"\n" +
+	"translated\x18\x05 \x01(\bR\n" +
+	"translated\"\x81\x01\n" +
+	"\x10CardVerification\x12L\n" +
+	"\x05state\x18\x01 \x01(\x0e2,.signalbox.registry.v1.CardVerificationStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\x1f\n" +
+	"\x06key_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x05keyId*\xd5\x01\n" +
+	"\x15CardVerificationState\x12'\n" +
+	"#CARD_VERIFICATION_STATE_UNSPECIFIED\x10\x00\x12$\n" +
+	" CARD_VERIFICATION_STATE_UNSIGNED\x10\x01\x12\"\n" +
+	"\x1eCARD_VERIFICATION_STATE_NO_KEY\x10\x02\x12$\n" +
+	" CARD_VERIFICATION_STATE_VERIFIED\x10\x03\x12#\n" +
+	"\x1fCARD_VERIFICATION_STATE_INVALID\x10\x04*z\n" +
+	"\tCardShape\x12\x1a\n" +
+	"\x16CARD_SHAPE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fCARD_SHAPE_AUTO\x10\x01\x12\x12\n" +
+	"\x0eCARD_SHAPE_V10\x10\x02\x12\x12\n" +
+	"\x0eCARD_SHAPE_V03\x10\x03\x12\x14\n" +
+	"\x10CARD_SHAPE_UNION\x10\x04*\x89\x01\n" +
 	"\n" +
 	"Visibility\x12\x1a\n" +
 	"\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -736,34 +1077,42 @@ func file_signalbox_registry_v1_agent_proto_rawDescGZIP() []byte {
 	return file_signalbox_registry_v1_agent_proto_rawDescData
 }
 
-var file_signalbox_registry_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_signalbox_registry_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_signalbox_registry_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_signalbox_registry_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_signalbox_registry_v1_agent_proto_goTypes = []any{
-	(Visibility)(0),               // 0: signalbox.registry.v1.Visibility
-	(State)(0),                    // 1: signalbox.registry.v1.State
-	(CardSource)(0),               // 2: signalbox.registry.v1.CardSource
-	(PushMode)(0),                 // 3: signalbox.registry.v1.PushMode
-	(*Agent)(nil),                 // 4: signalbox.registry.v1.Agent
-	(*Endpoint)(nil),              // 5: signalbox.registry.v1.Endpoint
-	(*Interface)(nil),             // 6: signalbox.registry.v1.Interface
-	(*structpb.Struct)(nil),       // 7: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(CardVerificationState)(0),    // 0: signalbox.registry.v1.CardVerificationState
+	(CardShape)(0),                // 1: signalbox.registry.v1.CardShape
+	(Visibility)(0),               // 2: signalbox.registry.v1.Visibility
+	(State)(0),                    // 3: signalbox.registry.v1.State
+	(CardSource)(0),               // 4: signalbox.registry.v1.CardSource
+	(PushMode)(0),                 // 5: signalbox.registry.v1.PushMode
+	(*Agent)(nil),                 // 6: signalbox.registry.v1.Agent
+	(*Endpoint)(nil),              // 7: signalbox.registry.v1.Endpoint
+	(*Interface)(nil),             // 8: signalbox.registry.v1.Interface
+	(*Route)(nil),                 // 9: signalbox.registry.v1.Route
+	(*CardVerification)(nil),      // 10: signalbox.registry.v1.CardVerification
+	(*structpb.Struct)(nil),       // 11: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_signalbox_registry_v1_agent_proto_depIdxs = []int32{
-	0, // 0: signalbox.registry.v1.Agent.visibility:type_name -> signalbox.registry.v1.Visibility
-	1, // 1: signalbox.registry.v1.Agent.state:type_name -> signalbox.registry.v1.State
-	5, // 2: signalbox.registry.v1.Agent.endpoints:type_name -> signalbox.registry.v1.Endpoint
-	7, // 3: signalbox.registry.v1.Agent.card:type_name -> google.protobuf.Struct
-	2, // 4: signalbox.registry.v1.Agent.card_source:type_name -> signalbox.registry.v1.CardSource
-	6, // 5: signalbox.registry.v1.Agent.interfaces:type_name -> signalbox.registry.v1.Interface
-	3, // 6: signalbox.registry.v1.Agent.push:type_name -> signalbox.registry.v1.PushMode
-	8, // 7: signalbox.registry.v1.Agent.create_time:type_name -> google.protobuf.Timestamp
-	8, // 8: signalbox.registry.v1.Agent.update_time:type_name -> google.protobuf.Timestamp
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	2,  // 0: signalbox.registry.v1.Agent.visibility:type_name -> signalbox.registry.v1.Visibility
+	3,  // 1: signalbox.registry.v1.Agent.state:type_name -> signalbox.registry.v1.State
+	7,  // 2: signalbox.registry.v1.Agent.endpoints:type_name -> signalbox.registry.v1.Endpoint
+	11, // 3: signalbox.registry.v1.Agent.card:type_name -> google.protobuf.Struct
+	4,  // 4: signalbox.registry.v1.Agent.card_source:type_name -> signalbox.registry.v1.CardSource
+	8,  // 5: signalbox.registry.v1.Agent.interfaces:type_name -> signalbox.registry.v1.Interface
+	5,  // 6: signalbox.registry.v1.Agent.push:type_name -> signalbox.registry.v1.PushMode
+	12, // 7: signalbox.registry.v1.Agent.create_time:type_name -> google.protobuf.Timestamp
+	12, // 8: signalbox.registry.v1.Agent.update_time:type_name -> google.protobuf.Timestamp
+	1,  // 9: signalbox.registry.v1.Agent.card_shape:type_name -> signalbox.registry.v1.CardShape
+	10, // 10: signalbox.registry.v1.Agent.card_verification:type_name -> signalbox.registry.v1.CardVerification
+	9,  // 11: signalbox.registry.v1.Agent.routes:type_name -> signalbox.registry.v1.Route
+	0,  // 12: signalbox.registry.v1.CardVerification.state:type_name -> signalbox.registry.v1.CardVerificationState
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_registry_v1_agent_proto_init() }
@@ -776,8 +1125,8 @@ func file_signalbox_registry_v1_agent_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_registry_v1_agent_proto_rawDesc), len(file_signalbox_registry_v1_agent_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   3,
+			NumEnums:      6,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,11 +1,27 @@
 // The scenario of doc.go through the JavaScript SDK's client, 1.0.
-// usage: node client.mjs --base URL [--key SECRET]
+// usage: node client.mjs --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME]
+// A gRPC client has no path to name the agent behind a gateway: --agent does it in
+// metadata, unless the card gives a tenant.
 import { randomUUID } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { SendMessageRequest, TaskState } from '@a2a-js/sdk'
-import { ClientFactory, ClientFactoryOptions, DefaultAgentCardResolver, JsonRpcTransportFactory } from '@a2a-js/sdk/client'
+import {
+  ClientFactory,
+  ClientFactoryOptions,
+  DefaultAgentCardResolver,
+  JsonRpcTransportFactory,
+  RestTransportFactory,
+} from '@a2a-js/sdk/client'
+import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc'
 
-const { values: opt } = parseArgs({ options: { base: { type: 'string' }, key: { type: 'string', default: '' } } })
+const { values: opt } = parseArgs({
+  options: {
+    base: { type: 'string' },
+    key: { type: 'string', default: '' },
+    binding: { type: 'string', default: 'JSONRPC' },
+    agent: { type: 'string', default: '' },
+  },
+})
 const base = opt.base.replace(/\/+$/, '')
 
 const fetchImpl = (url, init = {}) => {
@@ -28,10 +44,28 @@ const request = (text, configuration = {}) =>
 
 // The resolver replaces the last path segment of a base that does not end in a slash.
 const card = await new DefaultAgentCardResolver({ fetchImpl }).resolve(`${base}/`)
-const face = card.supportedInterfaces[0]
-if (!face.url.startsWith(base)) throw new Error(`the card's interface ${face.url} is not under ${base}`)
+const face = card.supportedInterfaces.find((i) => i.protocolBinding === opt.binding && i.protocolVersion === '1.0')
+if (!face) throw new Error(`the card has no ${opt.binding}: ${JSON.stringify(card.supportedInterfaces)}`)
+if (opt.binding !== 'GRPC' && !face.url.startsWith(base)) throw new Error(`the card's interface ${face.url} is not under ${base}`)
+// Headers are the business of fetch, except where there is none.
+const metadata = {
+  before: async (args) => {
+    if (opt.binding !== 'GRPC') return
+    args.options ??= {}
+    args.options.serviceParameters = {
+      ...args.options.serviceParameters,
+      ...(opt.key && { authorization: `Bearer ${opt.key}` }),
+      ...(opt.agent && !face.tenant && { 'x-signalbox-agent': opt.agent }),
+    }
+  },
+  after: async () => {},
+}
 const client = await new ClientFactory(
-  ClientFactoryOptions.createFrom(ClientFactoryOptions.default, { transports: [new JsonRpcTransportFactory({ fetchImpl })] }),
+  ClientFactoryOptions.createFrom(ClientFactoryOptions.default, { 
+    transports: [new JsonRpcTransportFactory({ fetchImpl }), new RestTransportFactory({ fetchImpl }), new GrpcTransportFactory()],
+    preferredTransports: [opt.binding],
+    clientConfig: { interceptors: [metadata] },
+  }),
 ).createFromAgentCard(card)
 
 const out = { card: { name: card.name, url: face.url, version: face.protocolVersion, streaming: !!card.capabilities?.streaming } }
@@ -58,6 +92,8 @@ try {
   await client.getTask({ tenant: '', id: 'no-such-task' })
   throw new Error('an unknown task was found')
 } catch (err) {
-  out.missing = { code: err.envelopeCode ?? 0, name: err.name, message: err.message }
+  // Only JSON-RPC has codes; elsewhere the SDK tells errors apart by their class.
+  const code = err.envelopeCode ?? (err.constructor.name === 'TaskNotFoundError' || err.name === 'TaskNotFoundError' ? -32001 : 0)
+  out.missing = { code, name: err.name, message: err.message }
 }
 process.stdout.write(`${JSON.stringify(out)}\n`)

@@ -1,9 +1,12 @@
-// A 0.3 JSON-RPC agent on the JavaScript SDK of that time. What it does is
-// chosen by the text of the message; see doc.go for the list.
+// A 0.3 agent on the JavaScript SDK of that time. What it does is chosen by the
+// text of the message; see doc.go for the list. Each binding has a card of its
+// own: that of JSON-RPC below the address, those of the others below /rest and /grpc.
 import { randomUUID } from 'node:crypto'
+import * as grpc from '@grpc/grpc-js'
 import express from 'express'
 import { DefaultRequestHandler, InMemoryTaskStore } from '@a2a-js/sdk/server'
-import { UserBuilder, agentCardHandler, jsonRpcHandler } from '@a2a-js/sdk/server/express'
+import { UserBuilder, agentCardHandler, jsonRpcHandler, restHandler } from '@a2a-js/sdk/server/express'
+import { A2AService, UserBuilder as GrpcUserBuilder, grpcService } from '@a2a-js/sdk/server/grpc'
 
 const message = (ctx, text, taskId) => ({
   kind: 'message',
@@ -87,33 +90,45 @@ class Executor {
 const app = express()
 let headers = {}
 app.get('/__headers', (_req, res) => res.json(headers))
-app.post('/a2a/jsonrpc', (req, _res, next) => {
+app.use(['/a2a/jsonrpc', '/rest/api'], (req, _res, next) => {
   headers = req.headersDistinct
   next()
 })
 
-// The address is part of the card, so the port comes first.
+// The address is part of the card, so the ports come first.
+const grpcServer = new grpc.Server()
+const grpcPort = await new Promise((resolve, reject) =>
+  grpcServer.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (err, port) => (err ? reject(err) : resolve(port))),
+)
+
 const port = Number(process.argv[2] ?? 0)
 const server = app.listen(port, '127.0.0.1', (err) => {
   if (err) throw err
-  const url = `http://127.0.0.1:${server.address().port}`
-  const card = {
-    protocolVersion: '0.3.0',
-    name: 'peer-js03',
-    description: 'Echoes, streams and waits, as it is told.',
-    version: '1.0.0',
-    url: `${url}/a2a/jsonrpc`,
-    preferredTransport: 'JSONRPC',
-    additionalInterfaces: [{ url: `${url}/a2a/jsonrpc`, transport: 'JSONRPC' }],
-    capabilities: { streaming: true, pushNotifications: false, stateTransitionHistory: false },
-    defaultInputModes: ['text/plain'],
-    defaultOutputModes: ['text/plain'],
-    skills: [{ id: 'echo', name: 'Echo', description: 'Says it again.', tags: ['test'] }],
+  const base = `http://127.0.0.1:${server.address().port}`
+  const serve = (path, transport, url) => {
+    const card = {
+      protocolVersion: '0.3.0',
+      name: 'peer-js03',
+      description: 'Echoes, streams and waits, as it is told.',
+      version: '1.0.0',
+      url,
+      preferredTransport: transport,
+      additionalInterfaces: [{ url, transport }],
+      capabilities: { streaming: true, pushNotifications: false, stateTransitionHistory: false },
+      defaultInputModes: ['text/plain'],
+      defaultOutputModes: ['text/plain'],
+      skills: [{ id: 'echo', name: 'Echo', description: 'Says it again.', tags: ['test'] }],
+    }
+    const requestHandler = new DefaultRequestHandler(card, new InMemoryTaskStore(), new Executor())
+    app.use(`${path}/.well-known/agent-card.json`, agentCardHandler({ agentCardProvider: requestHandler }))
+    return requestHandler
   }
-  const requestHandler = new DefaultRequestHandler(card, new InMemoryTaskStore(), new Executor())
-  app.use('/.well-known/agent-card.json', agentCardHandler({ agentCardProvider: requestHandler }))
-  app.use('/a2a/jsonrpc', jsonRpcHandler({ requestHandler, userBuilder: UserBuilder.noAuthentication }))
-  process.stdout.write(`READY ${JSON.stringify({ url, version: '0.3' })}\n`)
+  const userBuilder = UserBuilder.noAuthentication
+  app.use('/a2a/jsonrpc', jsonRpcHandler({ requestHandler: serve('', 'JSONRPC', `${base}/a2a/jsonrpc`), userBuilder }))
+  app.use('/rest/api', restHandler({ requestHandler: serve('/rest', 'HTTP+JSON', `${base}/rest/api`), userBuilder }))
+  const requestHandler = serve('/grpc', 'GRPC', `127.0.0.1:${grpcPort}`)
+  grpcServer.addService(A2AService, grpcService({ requestHandler, userBuilder: GrpcUserBuilder.noAuthentication }))
+  process.stdout.write(`READY ${JSON.stringify({ url: base, version: '0.3' })}\n`)
 })
 
 // The parent holds our standard input: when it is gone, so are we.

@@ -1,6 +1,8 @@
-"""A 1.0 JSON-RPC agent on the Python SDK.
+"""A 1.0 agent on the Python SDK.
 
-What it does is chosen by the text of the message; see doc.go for the list.
+What it does is chosen by the text of the message; see doc.go for the list. Each
+binding has a card of its own: that of JSON-RPC below the address, those of the
+others below /rest and /grpc.
 """
 
 import asyncio
@@ -11,13 +13,14 @@ import sys
 import threading
 import uuid
 
+import grpc
 import uvicorn
 from a2a.helpers import get_message_text, new_task, new_text_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor
-from a2a.server.request_handlers import DefaultRequestHandler
-from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
+from a2a.server.request_handlers import DefaultRequestHandler, GrpcHandler
+from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
 from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
-from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, TaskState
+from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, TaskState, a2a_pb2_grpc
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -70,7 +73,7 @@ class Recorder:
         self.last = {}
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] == "http" and scope["method"] == "POST":
+        if scope["type"] == "http" and ".well-known" not in scope["path"] and scope["path"] != "/__headers":
             headers = {}
             for name, value in scope["headers"]:
                 headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
@@ -81,38 +84,64 @@ class Recorder:
         return JSONResponse(self.last)
 
 
+def make_card(binding, url):
+    return AgentCard(
+        name="peer-py",
+        description="Echoes, streams and waits, as it is told.",
+        version="1.0.0",
+        supported_interfaces=[AgentInterface(url=url, protocol_binding=binding, protocol_version="1.0")],
+        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
+        default_input_modes=["text/plain"],
+        default_output_modes=["text/plain"],
+        skills=[AgentSkill(id="echo", name="Echo", description="Says it again.", tags=["test"])],
+    )
+
+
+def make_handler(card):
+    return DefaultRequestHandler(agent_executor=Executor(), task_store=InMemoryTaskStore(), agent_card=card)
+
+
+async def serve(listener):
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    grpc_server = grpc.aio.server()
+    grpc_port = grpc_server.add_insecure_port("127.0.0.1:0")
+
+    rpc_card = make_card("JSONRPC", f"{url}/")
+    rest_card = make_card("HTTP+JSON", f"{url}/rest/api")
+    grpc_card = make_card("GRPC", f"127.0.0.1:{grpc_port}")
+    a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(make_handler(grpc_card)), grpc_server)
+    well_known = "/.well-known/agent-card.json"
+    app = Starlette(
+        routes=[
+            *create_agent_card_routes(rpc_card),
+            *create_agent_card_routes(rest_card, card_url="/rest" + well_known),
+            *create_agent_card_routes(grpc_card, card_url="/grpc" + well_known),
+            *create_rest_routes(make_handler(rest_card), path_prefix="/rest/api"),
+            *create_jsonrpc_routes(make_handler(rpc_card), "/"),
+        ]
+    )
+    recorder = Recorder(app)
+    app.router.routes.append(Route("/__headers", recorder.show))
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets=None):
+            await super().startup(sockets=sockets)
+            await grpc_server.start()
+            print("READY " + json.dumps({"url": url, "version": "1.0"}), flush=True)
+
+    await Server(uvicorn.Config(recorder, log_level="warning", lifespan="off")).serve(sockets=[listener])
+
+
 def main():
     # The address is part of the card, so the socket comes first.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0))
     listener.listen(128)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-    card = AgentCard(
-        name="peer-py",
-        description="Echoes, streams and waits, as it is told.",
-        version="1.0.0",
-        supported_interfaces=[AgentInterface(url=f"{url}/", protocol_binding="JSONRPC", protocol_version="1.0")],
-        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
-        default_input_modes=["text/plain"],
-        default_output_modes=["text/plain"],
-        skills=[AgentSkill(id="echo", name="Echo", description="Says it again.", tags=["test"])],
-    )
-    handler = DefaultRequestHandler(agent_executor=Executor(), task_store=InMemoryTaskStore(), agent_card=card)
-    app = Starlette(routes=[*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")])
-    recorder = Recorder(app)
-    app.router.routes.append(Route("/__headers", recorder.show))
 
     # The parent holds our standard input: when it is gone, so are we.
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets=None):
-            await super().startup(sockets=sockets)
-            print("READY " + json.dumps({"url": url, "version": "1.0"}), flush=True)
-
-    Server(uvicorn.Config(recorder, log_level="warning", lifespan="off")).run(sockets=[listener])
+    asyncio.run(serve(listener))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The scenario of doc.go through the Python SDK's client, 1.0.
 
-usage: client.py --base URL [--key SECRET]
+usage: client.py --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME]
+--agent names the agent to a gateway in the metadata of gRPC, unless the card gives a tenant.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import sys
 import uuid
 
+import grpc
 import httpx
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.helpers import get_artifact_text, get_message_text
@@ -60,15 +62,60 @@ async def one(events):
     return event
 
 
-async def run(base, key):
+def with_pairs(details, pairs):
+    return details._replace(metadata=grpc.aio.Metadata(*(details.metadata or ()), *pairs))
+
+
+class UnaryMetadata(grpc.aio.UnaryUnaryClientInterceptor):
+    """Adds the key and the name of the agent: a gRPC call has no path that names it."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    async def intercept_unary_unary(self, continuation, client_call_details, request):
+        return await continuation(with_pairs(client_call_details, self.pairs), request)
+
+
+class StreamMetadata(grpc.aio.UnaryStreamClientInterceptor):
+    """Does the same for streams: a channel takes an interceptor for one kind only."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    async def intercept_unary_stream(self, continuation, client_call_details, request):
+        return await continuation(with_pairs(client_call_details, self.pairs), request)
+
+
+
+async def run(base, key, binding, agent):
     out = {}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+        pairs = [("authorization", f"Bearer {key}")] if key else []
+
+        def dial(url):
+            return grpc.aio.insecure_channel(url, interceptors=[UnaryMetadata(pairs), StreamMetadata(pairs)])
+
+        def factory(streaming):
+            return ClientFactory(
+                ClientConfig(
+                    httpx_client=http,
+                    streaming=streaming,
+                    grpc_channel_factory=dial,
+                    supported_protocol_bindings=[binding],
+                )
+            )
+
         # The factory must see the client first: it adds the version header.
-        unary = ClientFactory(ClientConfig(httpx_client=http, streaming=False))
+        unary = factory(False)
         card = await A2ACardResolver(http, base).get_agent_card()
-        face = card.supported_interfaces[0]
-        if not face.url.startswith(base):
+        faces = [i for i in card.supported_interfaces if (i.protocol_binding, i.protocol_version) == (binding, "1.0")]
+        if not faces:
+            raise RuntimeError(f"the card has no {binding}: {card.supported_interfaces}")
+        face = faces[0]
+        if agent and not face.tenant:
+            pairs.append(("x-signalbox-agent", agent))
+        if binding != "GRPC" and not face.url.startswith(base):
             raise RuntimeError(f"the card's interface {face.url} is not under {base}")
         out["card"] = {
             "name": card.name,
@@ -77,7 +124,7 @@ async def run(base, key):
             "streaming": card.capabilities.streaming,
         }
         client = unary.create(card)
-        streaming = ClientFactory(ClientConfig(httpx_client=http, streaming=True)).create(card)
+        streaming = factory(True).create(card)
 
         out["send"] = describe(await one(client.send_message(request("hello"))))
         out["message"] = describe(await one(client.send_message(request("message"))))
@@ -117,8 +164,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--base", required=True)
     parser.add_argument("--key", default="")
+    parser.add_argument("--binding", default="JSONRPC")
+    parser.add_argument("--agent", default="")
     args = parser.parse_args()
-    json.dump(asyncio.run(run(args.base.rstrip("/"), args.key)), sys.stdout)
+    json.dump(asyncio.run(run(args.base.rstrip("/"), args.key, args.binding, args.agent)), sys.stdout)
     print()
 
 

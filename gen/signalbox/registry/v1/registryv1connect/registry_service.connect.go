@@ -59,9 +59,10 @@ type RegistryServiceClient interface {
 	// CreateAgent registers an agent. Without a card in the request the agent's own
 	// is fetched first, for 3 seconds at most; where there is none the agent is taken
 	// for JSON-RPC 1.0 at its URL, warnings says so, and the fetch is repeated until
-	// it succeeds. ALREADY_EXISTS when the name is taken.
+	// it succeeds. A signed card that does not verify with card_keys is refused.
+	// ALREADY_EXISTS when the name is taken.
 	CreateAgent(context.Context, *v1.CreateAgentRequest) (*v1.Agent, error)
-	// GetAgent returns one agent with its card. NOT_FOUND also when the caller may not see it.
+	// GetAgent returns one agent with its own card, signatures included. NOT_FOUND also when the caller may not see it.
 	GetAgent(context.Context, *v1.GetAgentRequest) (*v1.Agent, error)
 	// ListAgents returns the agents that the caller may see, without their cards.
 	ListAgents(context.Context, *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error)
@@ -196,9 +197,10 @@ type RegistryServiceHandler interface {
 	// CreateAgent registers an agent. Without a card in the request the agent's own
 	// is fetched first, for 3 seconds at most; where there is none the agent is taken
 	// for JSON-RPC 1.0 at its URL, warnings says so, and the fetch is repeated until
-	// it succeeds. ALREADY_EXISTS when the name is taken.
+	// it succeeds. A signed card that does not verify with card_keys is refused.
+	// ALREADY_EXISTS when the name is taken.
 	CreateAgent(context.Context, *v1.CreateAgentRequest) (*v1.Agent, error)
-	// GetAgent returns one agent with its card. NOT_FOUND also when the caller may not see it.
+	// GetAgent returns one agent with its own card, signatures included. NOT_FOUND also when the caller may not see it.
 	GetAgent(context.Context, *v1.GetAgentRequest) (*v1.Agent, error)
 	// ListAgents returns the agents that the caller may see, without their cards.
 	ListAgents(context.Context, *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error)

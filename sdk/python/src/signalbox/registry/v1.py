@@ -2,10 +2,14 @@
 
 from .._gen.signalbox.registry.v1.agent_pb import (
     Agent,
+    CardShape,
     CardSource,
+    CardVerification,
+    CardVerificationState,
     Endpoint,
     Interface,
     PushMode,
+    Route,
     State,
     Visibility,
 )
@@ -21,7 +25,10 @@ from .._gen.signalbox.registry.v1.registry_service_pb import (
 
 __all__ = [
     "Agent",
+    "CardShape",
     "CardSource",
+    "CardVerification",
+    "CardVerificationState",
     "CreateAgentRequest",
     "DeleteAgentRequest",
     "Endpoint",
@@ -31,6 +38,7 @@ __all__ = [
     "ListAgentsRequest",
     "ListAgentsResponse",
     "PushMode",
+    "Route",
     "State",
     "UpdateAgentRequest",
     "Visibility",

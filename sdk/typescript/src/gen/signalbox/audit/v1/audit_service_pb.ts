@@ -23,8 +23,8 @@ export const file_signalbox_audit_v1_audit_service: GenFile = /*@__PURE__*/
 export type ListEventsRequest = Message<"signalbox.audit.v1.ListEventsRequest"> & {
   /**
    * Conditions "field op value" joined by AND; op is one of = != < <= > >= :
-   * Fields: agent, team, caller, method, outcome, time. An outcome may be given as
-   * REFUSED or as OUTCOME_REFUSED.
+   * Fields: agent, team, caller, method, outcome, upstream_dialect, time. An outcome may
+   * be given as REFUSED or as OUTCOME_REFUSED.
    *
    * @generated from field: string filter = 1;
    */

@@ -13,7 +13,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file signalbox/registry/v1/agent.proto.
  */
 export const file_signalbox_registry_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("CiFzaWduYWxib3gvcmVnaXN0cnkvdjEvYWdlbnQucHJvdG8SFXNpZ25hbGJveC5yZWdpc3RyeS52MSKHCQoFQWdlbnQSNQoEbmFtZRgBIAEoCUInukgkciIyIF4oYWdlbnRzL1thLXpdW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBI0CgR0ZWFtGAMgASgJQia6SCNyITIfXih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfSk/JBIeCgxkaXNwbGF5X25hbWUYBCABKAlCCLpIBXIDGMgBEh0KC2Rlc2NyaXB0aW9uGAUgASgJQgi6SAVyAxigHxI6CgR0YWdzGAYgAygJQiy6SCmSASYQQBgBIiByHjIcXlthLXowLTldW2EtejAtOV8uOi1dezAsNjJ9JBJDCgdhbGlhc2VzGAcgAygJQjK6SC+SASwQEBgBIiZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOV8uLV17MCwxMjZ9JBI/Cgp2aXNpYmlsaXR5GAggASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlZpc2liaWxpdHlCCLpIBYIBAhABEjUKBXN0YXRlGAkgASgOMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlN0YXRlQgi6SAWCAQIQARI8CgllbmRwb2ludHMYCiADKAsyHy5zaWduYWxib3gucmVnaXN0cnkudjEuRW5kcG9pbnRCCLpIBZIBAhBAEiUKBGNhcmQYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhwKCWNhcmRfanNvbhgMIAEoDEIJukgGegQYgIBAEkAKC2NhcmRfc291cmNlGA0gASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkNhcmRTb3VyY2VCCLpIBYIBAhABEj4KCmludGVyZmFjZXMYDiADKAsyIC5zaWduYWxib3gucmVnaXN0cnkudjEuSW50ZXJmYWNlQgi6SAWSAQIQQBI3CgRwdXNoGA8gASgOMh8uc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlB1c2hNb2RlQgi6SAWCAQIQARJiChJwdXNoX2FsbG93ZWRfaG9zdHMYECADKAlCRrpIQ5IBQBBAGAEiOnI4MjZeKFwqXC4pP1tBLVphLXowLTldKFtBLVphLXowLTkuLV17MCwyNTF9W0EtWmEtejAtOV0pPyQSTAoPZm9yd2FyZF9oZWFkZXJzGBEgAygJQjO6SDCSAS0QIBgBIidyJTIjXltBLVphLXowLTkhIyQlJicqKy5eX2B8fi1dezEsMTAwfSQSHAoUdHJ1c3RfY2FyZF9hdXRob3JpdHkYEiABKAgSIQoId2FybmluZ3MYEyADKAlCD7pIDJIBCRAQIgVyAxjoBxIZCghyZXZpc2lvbhgUIAEoA0IHukgEIgIoABIVCgRldGFnGBUgASgJQge6SARyAhhAEi8KC2NyZWF0ZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTgoIRW5kcG9pbnQSKAoDdXJsGAEgASgJQhu6SBhyFhjQDzIRXmh0dHBzPzovL1teXHNdKyQSGAoGd2VpZ2h0GAIgASgNQgi6SAUqAxjoByJxCglJbnRlcmZhY2USGQoHYmluZGluZxgBIAEoCUIIukgFcgMYyAESGAoHdmVyc2lvbhgCIAEoCUIHukgEcgIYEBIVCgN1cmwYAyABKAlCCLpIBXIDGNAPEhgKBnRlbmFudBgEIAEoCUIIukgFcgMY6AcqiQEKClZpc2liaWxpdHkSGgoWVklTSUJJTElUWV9VTlNQRUNJRklFRBAAEhYKElZJU0lCSUxJVFlfUFJJVkFURRABEhMKD1ZJU0lCSUxJVFlfVEVBTRACEhsKF1ZJU0lCSUxJVFlfT1JHQU5JWkFUSU9OEAMSFQoRVklTSUJJTElUWV9QVUJMSUMQBCqxAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIPCgtTVEFURV9EUkFGVBABEhoKFlNUQVRFX1BFTkRJTkdfQVBQUk9WQUwQAhISCg5TVEFURV9BUFBST1ZFRBADEhQKEFNUQVRFX0RFUFJFQ0FURUQQBBIRCg1TVEFURV9SRVRJUkVEEAUSEgoOU1RBVEVfUkVKRUNURUQQBhITCg9TVEFURV9TVVNQRU5ERUQQBypwCgpDYXJkU291cmNlEhsKF0NBUkRfU09VUkNFX1VOU1BFQ0lGSUVEEAASFgoSQ0FSRF9TT1VSQ0VfSU5MSU5FEAESFwoTQ0FSRF9TT1VSQ0VfRkVUQ0hFRBACEhQKEENBUkRfU09VUkNFX05PTkUQAypOCghQdXNoTW9kZRIZChVQVVNIX01PREVfVU5TUEVDSUZJRUQQABIRCg1QVVNIX01PREVfT0ZGEAESFAoQUFVTSF9NT0RFX0RJUkVDVBACQuYBChljb20uc2lnbmFsYm94LnJlZ2lzdHJ5LnYxQgpBZ2VudFByb3RvUAFaR2dpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9yZWdpc3RyeS92MTtyZWdpc3RyeXYxogIDU1JYqgIVU2lnbmFsYm94LlJlZ2lzdHJ5LlYxygIVU2lnbmFsYm94XFJlZ2lzdHJ5XFYx4gIhU2lnbmFsYm94XFJlZ2lzdHJ5XFYxXEdQQk1ldGFkYXRh6gIXU2lnbmFsYm94OjpSZWdpc3RyeTo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiFzaWduYWxib3gvcmVnaXN0cnkvdjEvYWdlbnQucHJvdG8SFXNpZ25hbGJveC5yZWdpc3RyeS52MSLZCwoFQWdlbnQSNQoEbmFtZRgBIAEoCUInukgkciIyIF4oYWdlbnRzL1thLXpdW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBI0CgR0ZWFtGAMgASgJQia6SCNyITIfXih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfSk/JBIeCgxkaXNwbGF5X25hbWUYBCABKAlCCLpIBXIDGMgBEh0KC2Rlc2NyaXB0aW9uGAUgASgJQgi6SAVyAxigHxI6CgR0YWdzGAYgAygJQiy6SCmSASYQQBgBIiByHjIcXlthLXowLTldW2EtejAtOV8uOi1dezAsNjJ9JBJDCgdhbGlhc2VzGAcgAygJQjK6SC+SASwQEBgBIiZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOV8uLV17MCwxMjZ9JBI/Cgp2aXNpYmlsaXR5GAggASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlZpc2liaWxpdHlCCLpIBYIBAhABEjUKBXN0YXRlGAkgASgOMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlN0YXRlQgi6SAWCAQIQARI8CgllbmRwb2ludHMYCiADKAsyHy5zaWduYWxib3gucmVnaXN0cnkudjEuRW5kcG9pbnRCCLpIBZIBAhBAEiUKBGNhcmQYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhwKCWNhcmRfanNvbhgMIAEoDEIJukgGegQYgIBAEkAKC2NhcmRfc291cmNlGA0gASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkNhcmRTb3VyY2VCCLpIBYIBAhABEj4KCmludGVyZmFjZXMYDiADKAsyIC5zaWduYWxib3gucmVnaXN0cnkudjEuSW50ZXJmYWNlQgi6SAWSAQIQQBI3CgRwdXNoGA8gASgOMh8uc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlB1c2hNb2RlQgi6SAWCAQIQARJiChJwdXNoX2FsbG93ZWRfaG9zdHMYECADKAlCRrpIQ5IBQBBAGAEiOnI4MjZeKFwqXC4pP1tBLVphLXowLTldKFtBLVphLXowLTkuLV17MCwyNTF9W0EtWmEtejAtOV0pPyQSTAoPZm9yd2FyZF9oZWFkZXJzGBEgAygJQjO6SDCSAS0QIBgBIidyJTIjXltBLVphLXowLTkhIyQlJicqKy5eX2B8fi1dezEsMTAwfSQSHAoUdHJ1c3RfY2FyZF9hdXRob3JpdHkYEiABKAgSIQoId2FybmluZ3MYEyADKAlCD7pIDJIBCRAQIgVyAxjoBxIZCghyZXZpc2lvbhgUIAEoA0IHukgEIgIoABIVCgRldGFnGBUgASgJQge6SARyAhhAEi8KC2NyZWF0ZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASdgoScHJlZmVycmVkX2RpYWxlY3RzGBggAygJQlq6SFeSAVQQBhgBIk5yTFILSlNPTlJQQy8xLjBSDUhUVFArSlNPTi8xLjBSCEdSUEMvMS4wUgtKU09OUlBDLzAuM1INSFRUUCtKU09OLzAuM1IIR1JQQy8wLjMSPgoKY2FyZF9zaGFwZRgZIAEoDjIgLnNpZ25hbGJveC5yZWdpc3RyeS52MS5DYXJkU2hhcGVCCLpIBYIBAhABEhwKCWNhcmRfa2V5cxgaIAEoCUIJukgGcgQogIAEEkIKEWNhcmRfdmVyaWZpY2F0aW9uGBsgASgLMicuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkNhcmRWZXJpZmljYXRpb24SNgoGcm91dGVzGBwgAygLMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlJvdXRlQgi6SAWSAQIQECJOCghFbmRwb2ludBIoCgN1cmwYASABKAlCG7pIGHIWGNAPMhFeaHR0cHM/Oi8vW15cc10rJBIYCgZ3ZWlnaHQYAiABKA1CCLpIBSoDGOgHInEKCUludGVyZmFjZRIZCgdiaW5kaW5nGAEgASgJQgi6SAVyAxjIARIYCgd2ZXJzaW9uGAIgASgJQge6SARyAhgQEhUKA3VybBgDIAEoCUIIukgFcgMY0A8SGAoGdGVuYW50GAQgASgJQgi6SAVyAxjoByKOAQoFUm91dGUSGAoHZGlhbGVjdBgBIAEoCUIHukgEcgIYKBIZCgdhZGRyZXNzGAIgASgJQgi6SAVyAxigHxIZCghzZWxlY3RvchgDIAEoCUIHukgEcgIYZBIhChB1cHN0cmVhbV9kaWFsZWN0GAQgASgJQge6SARyAhgoEhIKCnRyYW5zbGF0ZWQYBSABKAgicwoQQ2FyZFZlcmlmaWNhdGlvbhJFCgVzdGF0ZRgBIAEoDjIsLnNpZ25hbGJveC5yZWdpc3RyeS52MS5DYXJkVmVyaWZpY2F0aW9uU3RhdGVCCLpIBYIBAhABEhgKBmtleV9pZBgCIAEoCUIIukgFcgMY6Acq1QEKFUNhcmRWZXJpZmljYXRpb25TdGF0ZRInCiNDQVJEX1ZFUklGSUNBVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEiQKIENBUkRfVkVSSUZJQ0FUSU9OX1NUQVRFX1VOU0lHTkVEEAESIgoeQ0FSRF9WRVJJRklDQVRJT05fU1RBVEVfTk9fS0VZEAISJAogQ0FSRF9WRVJJRklDQVRJT05fU1RBVEVfVkVSSUZJRUQQAxIjCh9DQVJEX1ZFUklGSUNBVElPTl9TVEFURV9JTlZBTElEEAQqegoJQ2FyZFNoYXBlEhoKFkNBUkRfU0hBUEVfVU5TUEVDSUZJRUQQABITCg9DQVJEX1NIQVBFX0FVVE8QARISCg5DQVJEX1NIQVBFX1YxMBACEhIKDkNBUkRfU0hBUEVfVjAzEAMSFAoQQ0FSRF9TSEFQRV9VTklPThAEKokBCgpWaXNpYmlsaXR5EhoKFlZJU0lCSUxJVFlfVU5TUEVDSUZJRUQQABIWChJWSVNJQklMSVRZX1BSSVZBVEUQARITCg9WSVNJQklMSVRZX1RFQU0QAhIbChdWSVNJQklMSVRZX09SR0FOSVpBVElPThADEhUKEVZJU0lCSUxJVFlfUFVCTElDEAQqsQEKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASDwoLU1RBVEVfRFJBRlQQARIaChZTVEFURV9QRU5ESU5HX0FQUFJPVkFMEAISEgoOU1RBVEVfQVBQUk9WRUQQAxIUChBTVEFURV9ERVBSRUNBVEVEEAQSEQoNU1RBVEVfUkVUSVJFRBAFEhIKDlNUQVRFX1JFSkVDVEVEEAYSEwoPU1RBVEVfU1VTUEVOREVEEAcqcAoKQ2FyZFNvdXJjZRIbChdDQVJEX1NPVVJDRV9VTlNQRUNJRklFRBAAEhYKEkNBUkRfU09VUkNFX0lOTElORRABEhcKE0NBUkRfU09VUkNFX0ZFVENIRUQQAhIUChBDQVJEX1NPVVJDRV9OT05FEAMqTgoIUHVzaE1vZGUSGQoVUFVTSF9NT0RFX1VOU1BFQ0lGSUVEEAASEQoNUFVTSF9NT0RFX09GRhABEhQKEFBVU0hfTU9ERV9ESVJFQ1QQAkLmAQoZY29tLnNpZ25hbGJveC5yZWdpc3RyeS52MUIKQWdlbnRQcm90b1ABWkdnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvcmVnaXN0cnkvdjE7cmVnaXN0cnl2MaICA1NSWKoCFVNpZ25hbGJveC5SZWdpc3RyeS5WMcoCFVNpZ25hbGJveFxSZWdpc3RyeVxWMeICIVNpZ25hbGJveFxSZWdpc3RyeVxWMVxHUEJNZXRhZGF0YeoCF1NpZ25hbGJveDo6UmVnaXN0cnk6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Agent is an A2A agent that the gateway routes to by its name.
@@ -162,8 +162,8 @@ export type Agent = Message<"signalbox.registry.v1.Agent"> & {
   warnings: string[];
 
   /**
-   * Number of the agent's current revision; grows with every change of card or
-   * endpoints. Output only.
+   * Number of the agent's current revision; grows with every change of card, of what
+   * is known of its signature, or of endpoints. Output only.
    *
    * @generated from field: int64 revision = 20;
    */
@@ -189,6 +189,46 @@ export type Agent = Message<"signalbox.registry.v1.Agent"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 23;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * What to speak with the agent, best first, whatever callers speak: the first of
+   * these that its card offers. When it offers none of them, or the list is empty,
+   * what is nearest to what each caller speaks.
+   *
+   * @generated from field: repeated string preferred_dialects = 24;
+   */
+  preferredDialects: string[];
+
+  /**
+   * Which version's card the gateway serves for the agent; unspecified means AUTO.
+   *
+   * @generated from field: signalbox.registry.v1.CardShape card_shape = 25;
+   */
+  cardShape: CardShape;
+
+  /**
+   * JWKS, a JSON object, of keys that signatures of the agent's own card are trusted
+   * by; at most 64 KiB. A signed card that verifies with none of them is refused.
+   *
+   * @generated from field: string card_keys = 26;
+   */
+  cardKeys: string;
+
+  /**
+   * What is known of the signature of the agent's own card; absent when there is no
+   * card. Output only.
+   *
+   * @generated from field: signalbox.registry.v1.CardVerification card_verification = 27;
+   */
+  cardVerification?: CardVerification | undefined;
+
+  /**
+   * How callers reach the agent, one for each dialect that the gateway offers for it;
+   * left out of lists. Output only.
+   *
+   * @generated from field: repeated signalbox.registry.v1.Route routes = 28;
+   */
+  routes: Route[];
 };
 
 /**
@@ -270,6 +310,183 @@ export const InterfaceSchema: GenMessage<Interface> = /*@__PURE__*/
   messageDesc(file_signalbox_registry_v1_agent, 2);
 
 /**
+ * Route is a dialect that the gateway offers for an agent, and how it is served.
+ *
+ * @generated from message signalbox.registry.v1.Route
+ */
+export type Route = Message<"signalbox.registry.v1.Route"> & {
+  /**
+   * What callers speak, for example "HTTP+JSON/0.3".
+   *
+   * @generated from field: string dialect = 1;
+   */
+  dialect: string;
+
+  /**
+   * Address that callers use: a URL, for gRPC host and port. Without a public_url in
+   * the gateway's configuration the path alone, and empty for gRPC.
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * What a request says beside the address to reach this agent, for example
+   * "tenant=echo" or the metadata "x-signalbox-agent=echo"; empty when the address says
+   * it all.
+   *
+   * @generated from field: string selector = 3;
+   */
+  selector: string;
+
+  /**
+   * What the gateway speaks with the agent for these callers, for example "GRPC/1.0".
+   *
+   * @generated from field: string upstream_dialect = 4;
+   */
+  upstreamDialect: string;
+
+  /**
+   * Whether the gateway translates; otherwise bytes pass as they are.
+   *
+   * @generated from field: bool translated = 5;
+   */
+  translated: boolean;
+};
+
+/**
+ * Describes the message signalbox.registry.v1.Route.
+ * Use `create(RouteSchema)` to create a new message.
+ */
+export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
+  messageDesc(file_signalbox_registry_v1_agent, 3);
+
+/**
+ * CardVerification says what is known of a card's signature.
+ *
+ * @generated from message signalbox.registry.v1.CardVerification
+ */
+export type CardVerification = Message<"signalbox.registry.v1.CardVerification"> & {
+  /**
+   * Whether the signature was verified.
+   *
+   * @generated from field: signalbox.registry.v1.CardVerificationState state = 1;
+   */
+  state: CardVerificationState;
+
+  /**
+   * Id of the key that verified it.
+   *
+   * @generated from field: string key_id = 2;
+   */
+  keyId: string;
+};
+
+/**
+ * Describes the message signalbox.registry.v1.CardVerification.
+ * Use `create(CardVerificationSchema)` to create a new message.
+ */
+export const CardVerificationSchema: GenMessage<CardVerification> = /*@__PURE__*/
+  messageDesc(file_signalbox_registry_v1_agent, 4);
+
+/**
+ * CardVerificationState says whether a card's signature was verified.
+ *
+ * @generated from enum signalbox.registry.v1.CardVerificationState
+ */
+export enum CardVerificationState {
+  /**
+   * Not known: the card was registered before signatures were looked at.
+   *
+   * @generated from enum value: CARD_VERIFICATION_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The card has no signature.
+   *
+   * @generated from enum value: CARD_VERIFICATION_STATE_UNSIGNED = 1;
+   */
+  UNSIGNED = 1,
+
+  /**
+   * The card is signed, and no key to verify it was given.
+   *
+   * @generated from enum value: CARD_VERIFICATION_STATE_NO_KEY = 2;
+   */
+  NO_KEY = 2,
+
+  /**
+   * A signature of the card verifies with one of card_keys.
+   *
+   * @generated from enum value: CARD_VERIFICATION_STATE_VERIFIED = 3;
+   */
+  VERIFIED = 3,
+
+  /**
+   * The card that the agent serves verifies with none of card_keys, and is not used.
+   *
+   * @generated from enum value: CARD_VERIFICATION_STATE_INVALID = 4;
+   */
+  INVALID = 4,
+}
+
+/**
+ * Describes the enum signalbox.registry.v1.CardVerificationState.
+ */
+export const CardVerificationStateSchema: GenEnum<CardVerificationState> = /*@__PURE__*/
+  enumDesc(file_signalbox_registry_v1_agent, 0);
+
+/**
+ * CardShape says which version's card the gateway serves.
+ *
+ * @generated from enum signalbox.registry.v1.CardShape
+ */
+export enum CardShape {
+  /**
+   * Not given.
+   *
+   * @generated from enum value: CARD_SHAPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * That of the A2A-Version that the request names; one for both versions when it
+   * names none.
+   *
+   * @generated from enum value: CARD_SHAPE_AUTO = 1;
+   */
+  AUTO = 1,
+
+  /**
+   * That of A2A 1.0, always.
+   *
+   * @generated from enum value: CARD_SHAPE_V10 = 2;
+   */
+  V10 = 2,
+
+  /**
+   * That of A2A 0.3, always.
+   *
+   * @generated from enum value: CARD_SHAPE_V03 = 3;
+   */
+  V03 = 3,
+
+  /**
+   * One for both versions, always.
+   *
+   * @generated from enum value: CARD_SHAPE_UNION = 4;
+   */
+  UNION = 4,
+}
+
+/**
+ * Describes the enum signalbox.registry.v1.CardShape.
+ */
+export const CardShapeSchema: GenEnum<CardShape> = /*@__PURE__*/
+  enumDesc(file_signalbox_registry_v1_agent, 1);
+
+/**
  * Visibility says who may see and call an agent.
  *
  * @generated from enum signalbox.registry.v1.Visibility
@@ -315,7 +532,7 @@ export enum Visibility {
  * Describes the enum signalbox.registry.v1.Visibility.
  */
 export const VisibilitySchema: GenEnum<Visibility> = /*@__PURE__*/
-  enumDesc(file_signalbox_registry_v1_agent, 0);
+  enumDesc(file_signalbox_registry_v1_agent, 2);
 
 /**
  * State says where an agent stands in its life.
@@ -384,7 +601,7 @@ export enum State {
  * Describes the enum signalbox.registry.v1.State.
  */
 export const StateSchema: GenEnum<State> = /*@__PURE__*/
-  enumDesc(file_signalbox_registry_v1_agent, 1);
+  enumDesc(file_signalbox_registry_v1_agent, 3);
 
 /**
  * CardSource says where an agent's card came from.
@@ -425,7 +642,7 @@ export enum CardSource {
  * Describes the enum signalbox.registry.v1.CardSource.
  */
 export const CardSourceSchema: GenEnum<CardSource> = /*@__PURE__*/
-  enumDesc(file_signalbox_registry_v1_agent, 2);
+  enumDesc(file_signalbox_registry_v1_agent, 4);
 
 /**
  * PushMode says what happens to push notification configs.
@@ -459,5 +676,5 @@ export enum PushMode {
  * Describes the enum signalbox.registry.v1.PushMode.
  */
 export const PushModeSchema: GenEnum<PushMode> = /*@__PURE__*/
-  enumDesc(file_signalbox_registry_v1_agent, 3);
+  enumDesc(file_signalbox_registry_v1_agent, 5);
 

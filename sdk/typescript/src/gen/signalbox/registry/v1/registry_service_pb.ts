@@ -153,8 +153,8 @@ export type UpdateAgentRequest = Message<"signalbox.registry.v1.UpdateAgentReque
 
   /**
    * Fields to change: display_name, description, tags, aliases, visibility, endpoints,
-   * card, card_json, push, push_allowed_hosts, forward_headers, trust_card_authority.
-   * Empty means every one of these that is set in the request.
+   * card, card_json, push, push_allowed_hosts, forward_headers, trust_card_authority,
+   * preferred_dialects, card_shape, card_keys. Empty means every one of these that is set in the request.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */
@@ -273,7 +273,8 @@ export const RegistryService: GenService<{
    * CreateAgent registers an agent. Without a card in the request the agent's own
    * is fetched first, for 3 seconds at most; where there is none the agent is taken
    * for JSON-RPC 1.0 at its URL, warnings says so, and the fetch is repeated until
-   * it succeeds. ALREADY_EXISTS when the name is taken.
+   * it succeeds. A signed card that does not verify with card_keys is refused.
+   * ALREADY_EXISTS when the name is taken.
    *
    * @generated from rpc signalbox.registry.v1.RegistryService.CreateAgent
    */
@@ -283,7 +284,7 @@ export const RegistryService: GenService<{
     output: typeof AgentSchema;
   },
   /**
-   * GetAgent returns one agent with its card. NOT_FOUND also when the caller may not see it.
+   * GetAgent returns one agent with its own card, signatures included. NOT_FOUND also when the caller may not see it.
    *
    * @generated from rpc signalbox.registry.v1.RegistryService.GetAgent
    */

@@ -36,8 +36,8 @@ class ListEventsRequest(Message[_ListEventsRequestFields]):
     Attributes:
         filter:
             Conditions "field op value" joined by AND; op is one of = != < <= > >= :
-            Fields: agent, team, caller, method, outcome, time. An outcome may be given as
-            REFUSED or as OUTCOME_REFUSED.
+            Fields: agent, team, caller, method, outcome, upstream_dialect, time. An outcome may
+            be given as REFUSED or as OUTCOME_REFUSED.
 
             ```proto
             string filter = 1;

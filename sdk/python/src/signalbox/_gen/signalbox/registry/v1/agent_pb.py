@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
 
-_AgentFields: TypeAlias = Literal["name", "uid", "team", "display_name", "description", "tags", "aliases", "visibility", "state", "endpoints", "card", "card_json", "card_source", "interfaces", "push", "push_allowed_hosts", "forward_headers", "trust_card_authority", "warnings", "revision", "etag", "create_time", "update_time"]
+_AgentFields: TypeAlias = Literal["name", "uid", "team", "display_name", "description", "tags", "aliases", "visibility", "state", "endpoints", "card", "card_json", "card_source", "interfaces", "push", "push_allowed_hosts", "forward_headers", "trust_card_authority", "warnings", "revision", "etag", "create_time", "update_time", "preferred_dialects", "card_shape", "card_keys", "card_verification", "routes"]
 
 class Agent(Message[_AgentFields]):
     """
@@ -156,8 +156,8 @@ class Agent(Message[_AgentFields]):
             repeated string warnings = 19;
             ```
         revision:
-            Number of the agent's current revision; grows with every change of card or
-            endpoints. Output only.
+            Number of the agent's current revision; grows with every change of card, of what
+            is known of its signature, or of endpoints. Output only.
 
             ```proto
             int64 revision = 20;
@@ -180,9 +180,44 @@ class Agent(Message[_AgentFields]):
             ```proto
             optional google.protobuf.Timestamp update_time = 23;
             ```
+        preferred_dialects:
+            What to speak with the agent, best first, whatever callers speak: the first of
+            these that its card offers. When it offers none of them, or the list is empty,
+            what is nearest to what each caller speaks.
+
+            ```proto
+            repeated string preferred_dialects = 24;
+            ```
+        card_shape:
+            Which version's card the gateway serves for the agent; unspecified means AUTO.
+
+            ```proto
+            signalbox.registry.v1.CardShape card_shape = 25;
+            ```
+        card_keys:
+            JWKS, a JSON object, of keys that signatures of the agent's own card are trusted
+            by; at most 64 KiB. A signed card that verifies with none of them is refused.
+
+            ```proto
+            string card_keys = 26;
+            ```
+        card_verification:
+            What is known of the signature of the agent's own card; absent when there is no
+            card. Output only.
+
+            ```proto
+            optional signalbox.registry.v1.CardVerification card_verification = 27;
+            ```
+        routes:
+            How callers reach the agent, one for each dialect that the gateway offers for it;
+            left out of lists. Output only.
+
+            ```proto
+            repeated signalbox.registry.v1.Route routes = 28;
+            ```
     """
 
-    __slots__ = ("name", "uid", "team", "display_name", "description", "tags", "aliases", "visibility", "state", "endpoints", "card", "card_json", "card_source", "interfaces", "push", "push_allowed_hosts", "forward_headers", "trust_card_authority", "warnings", "revision", "etag", "create_time", "update_time")
+    __slots__ = ("name", "uid", "team", "display_name", "description", "tags", "aliases", "visibility", "state", "endpoints", "card", "card_json", "card_source", "interfaces", "push", "push_allowed_hosts", "forward_headers", "trust_card_authority", "warnings", "revision", "etag", "create_time", "update_time", "preferred_dialects", "card_shape", "card_keys", "card_verification", "routes")
 
     if TYPE_CHECKING:
 
@@ -212,6 +247,11 @@ class Agent(Message[_AgentFields]):
             etag: str = "",
             create_time: Timestamp | None = None,
             update_time: Timestamp | None = None,
+            preferred_dialects: list[str] | None = None,
+            card_shape: CardShape | None = None,
+            card_keys: str = "",
+            card_verification: CardVerification | None = None,
+            routes: list[Route] | None = None,
         ) -> None:
             pass
 
@@ -238,6 +278,11 @@ class Agent(Message[_AgentFields]):
         etag: str
         create_time: Timestamp | None
         update_time: Timestamp | None
+        preferred_dialects: list[str]
+        card_shape: CardShape
+        card_keys: str
+        card_verification: CardVerification | None
+        routes: list[Route]
 
 _EndpointFields: TypeAlias = Literal["url", "weight"]
 
@@ -335,6 +380,208 @@ class Interface(Message[_InterfaceFields]):
         version: str
         url: str
         tenant: str
+
+_RouteFields: TypeAlias = Literal["dialect", "address", "selector", "upstream_dialect", "translated"]
+
+class Route(Message[_RouteFields]):
+    """
+    Route is a dialect that the gateway offers for an agent, and how it is served.
+
+    ```proto
+    message signalbox.registry.v1.Route
+    ```
+
+    Attributes:
+        dialect:
+            What callers speak, for example "HTTP+JSON/0.3".
+
+            ```proto
+            string dialect = 1;
+            ```
+        address:
+            Address that callers use: a URL, for gRPC host and port. Without a public_url in
+            the gateway's configuration the path alone, and empty for gRPC.
+
+            ```proto
+            string address = 2;
+            ```
+        selector:
+            What a request says beside the address to reach this agent, for example
+            "tenant=echo" or the metadata "x-signalbox-agent=echo"; empty when the address says
+            it all.
+
+            ```proto
+            string selector = 3;
+            ```
+        upstream_dialect:
+            What the gateway speaks with the agent for these callers, for example "GRPC/1.0".
+
+            ```proto
+            string upstream_dialect = 4;
+            ```
+        translated:
+            Whether the gateway translates; otherwise bytes pass as they are.
+
+            ```proto
+            bool translated = 5;
+            ```
+    """
+
+    __slots__ = ("dialect", "address", "selector", "upstream_dialect", "translated")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            dialect: str = "",
+            address: str = "",
+            selector: str = "",
+            upstream_dialect: str = "",
+            translated: bool = False,
+        ) -> None:
+            pass
+
+        dialect: str
+        address: str
+        selector: str
+        upstream_dialect: str
+        translated: bool
+
+_CardVerificationFields: TypeAlias = Literal["state", "key_id"]
+
+class CardVerification(Message[_CardVerificationFields]):
+    """
+    CardVerification says what is known of a card's signature.
+
+    ```proto
+    message signalbox.registry.v1.CardVerification
+    ```
+
+    Attributes:
+        state:
+            Whether the signature was verified.
+
+            ```proto
+            signalbox.registry.v1.CardVerificationState state = 1;
+            ```
+        key_id:
+            Id of the key that verified it.
+
+            ```proto
+            string key_id = 2;
+            ```
+    """
+
+    __slots__ = ("state", "key_id")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            state: CardVerificationState | None = None,
+            key_id: str = "",
+        ) -> None:
+            pass
+
+        state: CardVerificationState
+        key_id: str
+
+class CardVerificationState(Enum):
+    """
+    CardVerificationState says whether a card's signature was verified.
+
+    ```proto
+    enum signalbox.registry.v1.CardVerificationState
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            Not known: the card was registered before signatures were looked at.
+
+            ```proto
+            CARD_VERIFICATION_STATE_UNSPECIFIED = 0
+            ```
+        UNSIGNED:
+            The card has no signature.
+
+            ```proto
+            CARD_VERIFICATION_STATE_UNSIGNED = 1
+            ```
+        NO_KEY:
+            The card is signed, and no key to verify it was given.
+
+            ```proto
+            CARD_VERIFICATION_STATE_NO_KEY = 2
+            ```
+        VERIFIED:
+            A signature of the card verifies with one of card_keys.
+
+            ```proto
+            CARD_VERIFICATION_STATE_VERIFIED = 3
+            ```
+        INVALID:
+            The card that the agent serves verifies with none of card_keys, and is not used.
+
+            ```proto
+            CARD_VERIFICATION_STATE_INVALID = 4
+            ```
+    """
+
+    UNSPECIFIED = 0
+    UNSIGNED = 1
+    NO_KEY = 2
+    VERIFIED = 3
+    INVALID = 4
+
+class CardShape(Enum):
+    """
+    CardShape says which version's card the gateway serves.
+
+    ```proto
+    enum signalbox.registry.v1.CardShape
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            Not given.
+
+            ```proto
+            CARD_SHAPE_UNSPECIFIED = 0
+            ```
+        AUTO:
+            That of the A2A-Version that the request names; one for both versions when it
+            names none.
+
+            ```proto
+            CARD_SHAPE_AUTO = 1
+            ```
+        V10:
+            That of A2A 1.0, always.
+
+            ```proto
+            CARD_SHAPE_V10 = 2
+            ```
+        V03:
+            That of A2A 0.3, always.
+
+            ```proto
+            CARD_SHAPE_V03 = 3
+            ```
+        UNION:
+            One for both versions, always.
+
+            ```proto
+            CARD_SHAPE_UNION = 4
+            ```
+    """
+
+    UNSPECIFIED = 0
+    AUTO = 1
+    V10 = 2
+    V03 = 3
+    UNION = 4
 
 class Visibility(Enum):
     """
@@ -526,7 +773,7 @@ class PushMode(Enum):
 
 
 _DESC = file_desc(
-    b'\n!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xf5\n\n\x05Agent\x12;\n\x04name\x18\x01 \x01(\tR\x04nameB\'\xbaH$r"2 ^(agents/[a-z][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12:\n\x04team\x18\x03 \x01(\tR\x04teamB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$\x12+\n\x0cdisplay_name\x18\x04 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x0bdescription\x18\x05 \x01(\tR\x0bdescriptionB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12@\n\x04tags\x18\x06 \x03(\tR\x04tagsB,\xbaH)\x92\x01&\x10@\x18\x01" r\x1e2\x1c^[a-z0-9][a-z0-9_.:-]{0,62}$\x12L\n\x07aliases\x18\x07 \x03(\tR\x07aliasesB2\xbaH/\x92\x01,\x10\x10\x18\x01"&r$2"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$\x12K\n\nvisibility\x18\x08 \x01(\x0e2!.signalbox.registry.v1.VisibilityR\nvisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12<\n\x05state\x18\t \x01(\x0e2\x1c.signalbox.registry.v1.StateR\x05stateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\tendpoints\x18\n \x03(\x0b2\x1f.signalbox.registry.v1.EndpointR\tendpointsB\x08\xbaH\x05\x92\x01\x02\x10@\x12+\n\x04card\x18\x0b \x01(\x0b2\x17.google.protobuf.StructR\x04card\x12&\n\tcard_json\x18\x0c \x01(\x0cR\x08cardJsonB\t\xbaH\x06z\x04\x18\x80\x80@\x12L\n\x0bcard_source\x18\r \x01(\x0e2!.signalbox.registry.v1.CardSourceR\ncardSourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12J\n\ninterfaces\x18\x0e \x03(\x0b2 .signalbox.registry.v1.InterfaceR\ninterfacesB\x08\xbaH\x05\x92\x01\x02\x10@\x12=\n\x04push\x18\x0f \x01(\x0e2\x1f.signalbox.registry.v1.PushModeR\x04pushB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12t\n\x12push_allowed_hosts\x18\x10 \x03(\tR\x10pushAllowedHostsBF\xbaHC\x92\x01@\x10@\x18\x01":r826^(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$\x12\\\n\x0fforward_headers\x18\x11 \x03(\tR\x0eforwardHeadersB3\xbaH0\x92\x01-\x10 \x18\x01"\'r%2#^[A-Za-z0-9!#$%&\'*+.^_`|~-]{1,100}$\x120\n\x14trust_card_authority\x18\x12 \x01(\x08R\x12trustCardAuthority\x12+\n\x08warnings\x18\x13 \x03(\tR\x08warningsB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05r\x03\x18\xe8\x07\x12#\n\x08revision\x18\x14 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12\x1b\n\x04etag\x18\x15 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\x16 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x17 \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTime"[\n\x08Endpoint\x12-\n\x03url\x18\x01 \x01(\tR\x03urlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12 \n\x06weight\x18\x02 \x01(\rR\x06weightB\x08\xbaH\x05*\x03\x18\xe8\x07"\x90\x01\n\tInterface\x12"\n\x07binding\x18\x01 \x01(\tR\x07bindingB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07version\x18\x02 \x01(\tR\x07versionB\x07\xbaH\x04r\x02\x18\x10\x12\x1a\n\x03url\x18\x03 \x01(\tR\x03urlB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12 \n\x06tenant\x18\x04 \x01(\tR\x06tenantB\x08\xbaH\x05r\x03\x18\xe8\x07*\x89\x01\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12VISIBILITY_PRIVATE\x10\x01\x12\x13\n\x0fVISIBILITY_TEAM\x10\x02\x12\x1b\n\x17VISIBILITY_ORGANIZATION\x10\x03\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x04*\xb1\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x1a\n\x16STATE_PENDING_APPROVAL\x10\x02\x12\x12\n\x0eSTATE_APPROVED\x10\x03\x12\x14\n\x10STATE_DEPRECATED\x10\x04\x12\x11\n\rSTATE_RETIRED\x10\x05\x12\x12\n\x0eSTATE_REJECTED\x10\x06\x12\x13\n\x0fSTATE_SUSPENDED\x10\x07*p\n\nCardSource\x12\x1b\n\x17CARD_SOURCE_UNSPECIFIED\x10\x00\x12\x16\n\x12CARD_SOURCE_INLINE\x10\x01\x12\x17\n\x13CARD_SOURCE_FETCHED\x10\x02\x12\x14\n\x10CARD_SOURCE_NONE\x10\x03*N\n\x08PushMode\x12\x19\n\x15PUSH_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rPUSH_MODE_OFF\x10\x01\x12\x14\n\x10PUSH_MODE_DIRECT\x10\x02B\xe6\x01\n\x19com.signalbox.registry.v1B\nAgentProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3',
+    b'\n!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\x8a\x0e\n\x05Agent\x12;\n\x04name\x18\x01 \x01(\tR\x04nameB\'\xbaH$r"2 ^(agents/[a-z][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12:\n\x04team\x18\x03 \x01(\tR\x04teamB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$\x12+\n\x0cdisplay_name\x18\x04 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x0bdescription\x18\x05 \x01(\tR\x0bdescriptionB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12@\n\x04tags\x18\x06 \x03(\tR\x04tagsB,\xbaH)\x92\x01&\x10@\x18\x01" r\x1e2\x1c^[a-z0-9][a-z0-9_.:-]{0,62}$\x12L\n\x07aliases\x18\x07 \x03(\tR\x07aliasesB2\xbaH/\x92\x01,\x10\x10\x18\x01"&r$2"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$\x12K\n\nvisibility\x18\x08 \x01(\x0e2!.signalbox.registry.v1.VisibilityR\nvisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12<\n\x05state\x18\t \x01(\x0e2\x1c.signalbox.registry.v1.StateR\x05stateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\tendpoints\x18\n \x03(\x0b2\x1f.signalbox.registry.v1.EndpointR\tendpointsB\x08\xbaH\x05\x92\x01\x02\x10@\x12+\n\x04card\x18\x0b \x01(\x0b2\x17.google.protobuf.StructR\x04card\x12&\n\tcard_json\x18\x0c \x01(\x0cR\x08cardJsonB\t\xbaH\x06z\x04\x18\x80\x80@\x12L\n\x0bcard_source\x18\r \x01(\x0e2!.signalbox.registry.v1.CardSourceR\ncardSourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12J\n\ninterfaces\x18\x0e \x03(\x0b2 .signalbox.registry.v1.InterfaceR\ninterfacesB\x08\xbaH\x05\x92\x01\x02\x10@\x12=\n\x04push\x18\x0f \x01(\x0e2\x1f.signalbox.registry.v1.PushModeR\x04pushB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12t\n\x12push_allowed_hosts\x18\x10 \x03(\tR\x10pushAllowedHostsBF\xbaHC\x92\x01@\x10@\x18\x01":r826^(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$\x12\\\n\x0fforward_headers\x18\x11 \x03(\tR\x0eforwardHeadersB3\xbaH0\x92\x01-\x10 \x18\x01"\'r%2#^[A-Za-z0-9!#$%&\'*+.^_`|~-]{1,100}$\x120\n\x14trust_card_authority\x18\x12 \x01(\x08R\x12trustCardAuthority\x12+\n\x08warnings\x18\x13 \x03(\tR\x08warningsB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05r\x03\x18\xe8\x07\x12#\n\x08revision\x18\x14 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12\x1b\n\x04etag\x18\x15 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\x16 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x17 \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTime\x12\x89\x01\n\x12preferred_dialects\x18\x18 \x03(\tR\x11preferredDialectsBZ\xbaHW\x92\x01T\x10\x06\x18\x01"NrLR\x0bJSONRPC/1.0R\rHTTP+JSON/1.0R\x08GRPC/1.0R\x0bJSONRPC/0.3R\rHTTP+JSON/0.3R\x08GRPC/0.3\x12I\n\ncard_shape\x18\x19 \x01(\x0e2 .signalbox.registry.v1.CardShapeR\tcardShapeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12&\n\tcard_keys\x18\x1a \x01(\tR\x08cardKeysB\t\xbaH\x06r\x04(\x80\x80\x04\x12T\n\x11card_verification\x18\x1b \x01(\x0b2\'.signalbox.registry.v1.CardVerificationR\x10cardVerification\x12>\n\x06routes\x18\x1c \x03(\x0b2\x1c.signalbox.registry.v1.RouteR\x06routesB\x08\xbaH\x05\x92\x01\x02\x10\x10"[\n\x08Endpoint\x12-\n\x03url\x18\x01 \x01(\tR\x03urlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12 \n\x06weight\x18\x02 \x01(\rR\x06weightB\x08\xbaH\x05*\x03\x18\xe8\x07"\x90\x01\n\tInterface\x12"\n\x07binding\x18\x01 \x01(\tR\x07bindingB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07version\x18\x02 \x01(\tR\x07versionB\x07\xbaH\x04r\x02\x18\x10\x12\x1a\n\x03url\x18\x03 \x01(\tR\x03urlB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12 \n\x06tenant\x18\x04 \x01(\tR\x06tenantB\x08\xbaH\x05r\x03\x18\xe8\x07"\xc7\x01\n\x05Route\x12!\n\x07dialect\x18\x01 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12"\n\x07address\x18\x02 \x01(\tR\x07addressB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12#\n\x08selector\x18\x03 \x01(\tR\x08selectorB\x07\xbaH\x04r\x02\x18d\x122\n\x10upstream_dialect\x18\x04 \x01(\tR\x0fupstreamDialectB\x07\xbaH\x04r\x02\x18(\x12\x1e\n\ntranslated\x18\x05 \x01(\x08R\ntranslated"\x81\x01\n\x10CardVerification\x12L\n\x05state\x18\x01 \x01(\x0e2,.signalbox.registry.v1.CardVerificationStateR\x05stateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x06key_id\x18\x02 \x01(\tR\x05keyIdB\x08\xbaH\x05r\x03\x18\xe8\x07*\xd5\x01\n\x15CardVerificationState\x12\'\n#CARD_VERIFICATION_STATE_UNSPECIFIED\x10\x00\x12$\n CARD_VERIFICATION_STATE_UNSIGNED\x10\x01\x12"\n\x1eCARD_VERIFICATION_STATE_NO_KEY\x10\x02\x12$\n CARD_VERIFICATION_STATE_VERIFIED\x10\x03\x12#\n\x1fCARD_VERIFICATION_STATE_INVALID\x10\x04*z\n\tCardShape\x12\x1a\n\x16CARD_SHAPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fCARD_SHAPE_AUTO\x10\x01\x12\x12\n\x0eCARD_SHAPE_V10\x10\x02\x12\x12\n\x0eCARD_SHAPE_V03\x10\x03\x12\x14\n\x10CARD_SHAPE_UNION\x10\x04*\x89\x01\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12VISIBILITY_PRIVATE\x10\x01\x12\x13\n\x0fVISIBILITY_TEAM\x10\x02\x12\x1b\n\x17VISIBILITY_ORGANIZATION\x10\x03\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x04*\xb1\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x1a\n\x16STATE_PENDING_APPROVAL\x10\x02\x12\x12\n\x0eSTATE_APPROVED\x10\x03\x12\x14\n\x10STATE_DEPRECATED\x10\x04\x12\x11\n\rSTATE_RETIRED\x10\x05\x12\x12\n\x0eSTATE_REJECTED\x10\x06\x12\x13\n\x0fSTATE_SUSPENDED\x10\x07*p\n\nCardSource\x12\x1b\n\x17CARD_SOURCE_UNSPECIFIED\x10\x00\x12\x16\n\x12CARD_SOURCE_INLINE\x10\x01\x12\x17\n\x13CARD_SOURCE_FETCHED\x10\x02\x12\x14\n\x10CARD_SOURCE_NONE\x10\x03*N\n\x08PushMode\x12\x19\n\x15PUSH_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rPUSH_MODE_OFF\x10\x01\x12\x14\n\x10PUSH_MODE_DIRECT\x10\x02B\xe6\x01\n\x19com.signalbox.registry.v1B\nAgentProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3',
     [
         validate_pb.desc(),
         struct_pb.desc(),
@@ -536,6 +783,10 @@ _DESC = file_desc(
         "Agent": Agent,
         "Endpoint": Endpoint,
         "Interface": Interface,
+        "Route": Route,
+        "CardVerification": CardVerification,
+        "CardVerificationState": CardVerificationState,
+        "CardShape": CardShape,
         "Visibility": Visibility,
         "State": State,
         "CardSource": CardSource,

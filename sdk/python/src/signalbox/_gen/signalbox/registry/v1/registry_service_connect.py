@@ -41,13 +41,14 @@ class RegistryService(Protocol):
         CreateAgent registers an agent. Without a card in the request the agent's own
         is fetched first, for 3 seconds at most; where there is none the agent is taken
         for JSON-RPC 1.0 at its URL, warnings says so, and the fetch is repeated until
-        it succeeds. ALREADY_EXISTS when the name is taken.
+        it succeeds. A signed card that does not verify with card_keys is refused.
+        ALREADY_EXISTS when the name is taken.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_agent(self, request: GetAgentRequest, ctx: RequestContext[GetAgentRequest, Agent], /) -> Agent:
         """
-        GetAgent returns one agent with its card. NOT_FOUND also when the caller may not see it.
+        GetAgent returns one agent with its own card, signatures included. NOT_FOUND also when the caller may not see it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -188,7 +189,8 @@ class RegistryServiceClient(ConnectClient):
         CreateAgent registers an agent. Without a card in the request the agent's own
         is fetched first, for 3 seconds at most; where there is none the agent is taken
         for JSON-RPC 1.0 at its URL, warnings says so, and the fetch is repeated until
-        it succeeds. ALREADY_EXISTS when the name is taken.
+        it succeeds. A signed card that does not verify with card_keys is refused.
+        ALREADY_EXISTS when the name is taken.
         """
         return await self.execute_unary(
             request=request,
@@ -212,7 +214,7 @@ class RegistryServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> Agent:
         """
-        GetAgent returns one agent with its card. NOT_FOUND also when the caller may not see it.
+        GetAgent returns one agent with its own card, signatures included. NOT_FOUND also when the caller may not see it.
         """
         return await self.execute_unary(
             request=request,
@@ -333,13 +335,14 @@ class RegistryServiceSync(Protocol):
         CreateAgent registers an agent. Without a card in the request the agent's own
         is fetched first, for 3 seconds at most; where there is none the agent is taken
         for JSON-RPC 1.0 at its URL, warnings says so, and the fetch is repeated until
-        it succeeds. ALREADY_EXISTS when the name is taken.
+        it succeeds. A signed card that does not verify with card_keys is refused.
+        ALREADY_EXISTS when the name is taken.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_agent(self, request: GetAgentRequest, ctx: RequestContext[GetAgentRequest, Agent], /) -> Agent:
         """
-        GetAgent returns one agent with its card. NOT_FOUND also when the caller may not see it.
+        GetAgent returns one agent with its own card, signatures included. NOT_FOUND also when the caller may not see it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -478,7 +481,8 @@ class RegistryServiceClientSync(ConnectClientSync):
         CreateAgent registers an agent. Without a card in the request the agent's own
         is fetched first, for 3 seconds at most; where there is none the agent is taken
         for JSON-RPC 1.0 at its URL, warnings says so, and the fetch is repeated until
-        it succeeds. ALREADY_EXISTS when the name is taken.
+        it succeeds. A signed card that does not verify with card_keys is refused.
+        ALREADY_EXISTS when the name is taken.
         """
         return self.execute_unary(
             request=request,
@@ -502,7 +506,7 @@ class RegistryServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> Agent:
         """
-        GetAgent returns one agent with its card. NOT_FOUND also when the caller may not see it.
+        GetAgent returns one agent with its own card, signatures included. NOT_FOUND also when the caller may not see it.
         """
         return self.execute_unary(
             request=request,
