@@ -154,12 +154,8 @@ func TestCardKeys_KeepCardsOutThatDoNotVerify(t *testing.T) {
 	}
 	_, err = update(&registryv1.Agent{CardJson: []byte(signedCard("forged"))})
 	refused(t, err, connect.CodeInvalidArgument, "CARD_INVALID")
-	a, err = update(&registryv1.Agent{CardJson: []byte(plainCard)})
-	must(t, err)
-	state(a, "UNSIGNED")
-	if len(a.GetWarnings()) != 1 || !strings.Contains(a.GetWarnings()[0], "not signed") {
-		t.Errorf("an unsigned card where keys are known: warnings %q", a.GetWarnings())
-	}
+	_, err = update(&registryv1.Agent{CardJson: []byte(plainCard)})
+	refused(t, err, connect.CodeInvalidArgument, "CARD_INVALID")
 }
 
 func TestCardKeys_KeepFoundCardsOutThatDoNotVerify(t *testing.T) {

@@ -137,7 +137,7 @@ func (a *App) management(ctx context.Context) (http.Handler, error) {
 		Identity: a.people, Registry: a.catalogue, Events: store.NewEvents(a.reads),
 		Snapshot: a.follower.Current, Syncer: a.follower, PageTokenKey: key, Draining: a.draining,
 		Stale:          a.stale,
-		TracerProvider: a.tracing.Provider(), Logger: a.logger,
+		PublicURL: a.cfg.PublicURL, TracerProvider: a.tracing.Provider(), Logger: a.logger,
 	})
 	if err != nil {
 		return nil, err

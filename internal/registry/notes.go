@@ -18,9 +18,6 @@ func (a *Agent) Notes() []string {
 	if !a.TrustCardAuthority {
 		notes = append(notes, dialWarnings(a.Interfaces, a.Endpoints)...)
 	}
-	if a.CardKeys != "" && a.CardVerification.State == CardUnsigned {
-		notes = append(notes, "the agent card is not signed, although card_keys has keys to verify it with")
-	}
 	if offered := offeredDialects(a); len(a.PreferredDialects) > 0 && len(offered) > 0 &&
 		!slices.ContainsFunc(a.PreferredDialects, func(d a2a.Dialect) bool { return slices.Contains(offered, d) }) {
 		notes = append(notes, fmt.Sprintf("the agent offers none of preferred_dialects; it offers %s", join(offered)))

@@ -86,7 +86,11 @@ func ReadRoute(a *Agent) Route {
 }
 
 func (r *Route) readInterfaces(a *Agent) {
-	for _, i := range r.Card.Interfaces {
+	interfaces := r.Card.Interfaces
+	if a.CardVerification.State == CardVerified && r.Card.Shape == a2a.ShapeUnion {
+		interfaces = interfaces[:r.Card.Supported] // nobody signed the others
+	}
+	for _, i := range interfaces {
 		dialect, ok := i.Dialect()
 		if !ok || r.index(dialect) >= 0 {
 			continue

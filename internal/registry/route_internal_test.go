@@ -254,3 +254,17 @@ func TestVerification_OfAnAgentStoredBefore(t *testing.T) {
 		}
 	}
 }
+
+func TestReadRoute_OfAVerifiedCardOnlyWhatWasSignedIsCalled(t *testing.T) {
+	a := &Agent{
+		Endpoints: []Endpoint{{URL: "http://agent.example"}},
+		Card: []byte(`{"name":"a","supportedInterfaces":[{"url":"http://agent.example/new","protocolBinding":"JSONRPC","protocolVersion":"1.0"}],` +
+			`"protocolVersion":"0.3.0","url":"http://agent.example/old","signatures":[{}]}`),
+	}
+	for state, want := range map[CardVerificationState]int{CardNoKey: 2, CardVerified: 1} {
+		a.CardVerification.State = state
+		if route := ReadRoute(a); len(route.Interfaces) != want {
+			t.Errorf("%s: %d interfaces, want %d", state, len(route.Interfaces), want)
+		}
+	}
+}

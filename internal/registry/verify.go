@@ -44,6 +44,9 @@ func (s *Service) verification(card []byte, keys string) (CardVerification, erro
 	switch {
 	case err != nil:
 		return CardVerification{}, &CardError{Problem: err.Error()}
+	case !parsed.Signed && keys != "":
+		// Who gives keys expects a signature: taking it away must not help anybody.
+		return CardVerification{}, &CardError{Problem: "it is not signed, and card_keys are set; remove them to use it"}
 	case !parsed.Signed:
 		return CardVerification{State: CardUnsigned}, nil
 	case keys == "":

@@ -86,6 +86,7 @@ func RunClientOver(ctx context.Context, k Kind, b wire.Binding, base, key, agent
 // gateway's own making has the client's version.
 func DiffOver(client Kind, b wire.Binding, agent Kind, base string, got Result) string {
 	expected := want(agent)
+	expected.File = fileParts()
 	if client.Version() != agent.Version() {
 		expected.Card.Version = map[string]string{Version10: "1.0", Version03: "0.3.0"}[client.Version()]
 	}

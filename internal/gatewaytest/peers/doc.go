@@ -12,6 +12,8 @@
 //	stream   a task with one artifact in three chunks, "one two three", completed
 //	fail     a task that fails
 //	input    a task that waits for input
+//	file     a task whose artifact says in hexadecimal what bytes came in the next
+//	         part, and has all parts but the first, completed
 //	other    a task with one artifact, "echo: " and the text, completed
 //
 // The server of [GoCLI] is a process of its own before an agent in this one,
@@ -23,7 +25,8 @@
 //
 // [RunClient] runs one scenario through an SDK's own client, and returns what
 // the SDK made of the replies: find the card below the base address; send
-// "hello" and "message"; stream "stream"; send "slow" without waiting, get it
+// "hello" and "message"; stream "stream"; send "file" with a file, a link and data
+// (JavaScript and Python only); send "slow" without waiting, get it
 // when it works, cancel it; get a task that does not exist. [Diff] compares
 // that with what an agent of a kind gives when nothing stands between.
 //

@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -127,6 +128,12 @@ func (e textExecutor) Execute(ctx context.Context, ec *a2asrv.ExecutorContext) i
 			}
 		case "stream":
 			say(append(chunks(ec, "one ", "two ", "three"), status(a2a.TaskStateCompleted))...)
+		case "file":
+			sent := ec.Message.Parts[1:]
+			got := a2a.NewTextPart(fmt.Sprintf("got: %x", sent[0].Raw()))
+			artifact := a2a.NewArtifactEvent(ec, append([]*a2a.Part{got}, sent...)...)
+			artifact.LastChunk = true
+			say(artifact, status(a2a.TaskStateCompleted))
 		case "fail":
 			say(note(a2a.TaskStateFailed, "failed as asked"))
 		case "input":

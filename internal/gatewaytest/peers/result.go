@@ -59,6 +59,30 @@ type Result struct {
 	Get     Reply   `json:"get"`
 	Cancel  Reply   `json:"cancel"`
 	Missing Missing `json:"missing"`
+	// File are the parts of the answer to "file", of clients of [SDKs] only.
+	File []FilePart `json:"file"`
+}
+
+// FilePart is a part as a client of [SDKs] read it.
+type FilePart struct {
+	Text      string `json:"text"`
+	Bytes     []byte `json:"bytes"`
+	URL       string `json:"url"`
+	Filename  string `json:"filename"`
+	MediaType string `json:"mediaType"`
+	Data      any    `json:"data"`
+}
+
+// fileParts are the parts of the answer to "file": what the agent got, and what the
+// client sent.
+func fileParts() []FilePart {
+	blob := []byte("\x00\x01binary\xff\xfe")
+	return []FilePart{
+		{Text: fmt.Sprintf("got: %x", blob)},
+		{Bytes: blob, Filename: "blob.bin", MediaType: "application/octet-stream"},
+		{URL: "https://files.example/a.pdf", Filename: "a.pdf", MediaType: "application/pdf"},
+		{Data: map[string]any{"list": []any{1.0, true, nil, "x"}, "n": 3.5}},
+	}
 }
 
 // codeTaskNotFound is the JSON-RPC code of a task that does not exist.
@@ -101,7 +125,13 @@ const (
 // Diff returns how a result differs from what an agent of the kind gives when
 // it is called at base, and "" when it does not. Names of cards are compared
 // too: a gateway leaves them alone.
-func Diff(agent Kind, base string, got Result) string { return diff(want(agent), base, got) }
+func Diff(agent Kind, base string, got Result) string {
+	expected := want(agent)
+	if got.File != nil {
+		expected.File = fileParts()
+	}
+	return diff(expected, base, got)
+}
 
 func diff(expected Result, base string, got Result) string {
 	var b strings.Builder

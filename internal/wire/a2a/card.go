@@ -36,6 +36,9 @@ type Card struct {
 	Name, Description, Version string
 	// Interfaces are where the agent can be called, in the order of its preference.
 	Interfaces []Interface
+	// Supported is how many of Interfaces are those of 1.0, which come first. Of a card of
+	// both versions a signature covers them alone.
+	Supported int
 	// Streaming, PushNotifications and ExtendedCard are what the agent says that it can do.
 	Streaming, PushNotifications, ExtendedCard bool
 	// Skills are what the agent is good at.
@@ -127,6 +130,7 @@ func (c *Card) readInterfaces(doc document) error {
 		i.setVersion(entry.text("protocolVersion"))
 		c.Interfaces = append(c.Interfaces, i)
 	}
+	c.Supported = len(c.Interfaces)
 	url := doc.text("url")
 	version := doc.text("protocolVersion")
 	if url == "" || version == "" && len(c.Interfaces) > 0 {

@@ -108,7 +108,8 @@ const (
 	Reason_REASON_TASK_NOT_FOUND Reason = 64
 	// The context belongs to another caller.
 	Reason_REASON_CONTEXT_NOT_USABLE Reason = 65
-	// The agent does not speak this version of the protocol.
+	// The version of the protocol that the call names is not the one that it speaks, or
+	// none that is spoken here.
 	Reason_REASON_VERSION_NOT_SUPPORTED Reason = 66
 	// The push address is not on the agent's allow-list or may not be dialled.
 	Reason_REASON_PUSH_ADDRESS_FORBIDDEN Reason = 68
@@ -133,6 +134,8 @@ const (
 	// A push config of a caller whose key was revoked could not be deleted at the agent.
 	// Only in events.
 	Reason_REASON_PUSH_CONFIG_NOT_DELETED Reason = 78
+	// The agent's dialect has no counterpart of the operation (A2A's own error).
+	Reason_REASON_UNSUPPORTED_OPERATION Reason = 79
 	// A fault of the gateway; its log has the cause.
 	Reason_REASON_INTERNAL Reason = 90
 )
@@ -190,6 +193,7 @@ var (
 		76: "REASON_INVALID_AGENT_RESPONSE",
 		77: "REASON_CALLER_LEFT",
 		78: "REASON_PUSH_CONFIG_NOT_DELETED",
+		79: "REASON_UNSUPPORTED_OPERATION",
 		90: "REASON_INTERNAL",
 	}
 	Reason_value = map[string]int32{
@@ -243,6 +247,7 @@ var (
 		"REASON_INVALID_AGENT_RESPONSE":          76,
 		"REASON_CALLER_LEFT":                     77,
 		"REASON_PUSH_CONFIG_NOT_DELETED":         78,
+		"REASON_UNSUPPORTED_OPERATION":           79,
 		"REASON_INTERNAL":                        90,
 	}
 )
@@ -278,7 +283,7 @@ var File_signalbox_error_v1_reason_proto protoreflect.FileDescriptor
 
 const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xcc\v\n" +
+	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xee\v\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n" +
@@ -330,7 +335,8 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"&REASON_PUSH_NOTIFICATION_NOT_SUPPORTED\x10K\x12!\n" +
 	"\x1dREASON_INVALID_AGENT_RESPONSE\x10L\x12\x16\n" +
 	"\x12REASON_CALLER_LEFT\x10M\x12\"\n" +
-	"\x1eREASON_PUSH_CONFIG_NOT_DELETED\x10N\x12\x13\n" +
+	"\x1eREASON_PUSH_CONFIG_NOT_DELETED\x10N\x12 \n" +
+	"\x1cREASON_UNSUPPORTED_OPERATION\x10O\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10ZB\xd4\x01\n" +
 	"\x16com.signalbox.error.v1B\vReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3"
 

@@ -455,7 +455,8 @@ type Agent struct {
 	// Which version's card the gateway serves for the agent; unspecified means AUTO.
 	CardShape CardShape `protobuf:"varint,25,opt,name=card_shape,json=cardShape,proto3,enum=signalbox.registry.v1.CardShape" json:"card_shape,omitempty"`
 	// JWKS, a JSON object, of keys that signatures of the agent's own card are trusted
-	// by; at most 64 KiB. A signed card that verifies with none of them is refused.
+	// by; at most 64 KiB. A card that verifies with none of them is refused, and so is one
+	// without a signature.
 	CardKeys string `protobuf:"bytes,26,opt,name=card_keys,json=cardKeys,proto3" json:"card_keys,omitempty"`
 	// What is known of the signature of the agent's own card; absent when there is no
 	// card. Output only.

@@ -33,7 +33,7 @@ class Executor {
     const { taskId, contextId } = ctx
     const publishStatus = (state, note) =>
       bus.publish(AgentEvent.statusUpdate({ taskId, contextId, status: status(state, note), metadata: undefined }))
-    const publishArtifact = (artifactId, chunk, append, lastChunk) =>
+    const publishParts = (artifactId, parts, append, lastChunk) =>
       bus.publish(
         AgentEvent.artifactUpdate({
           taskId,
@@ -42,7 +42,7 @@ class Executor {
             artifactId,
             name: 'answer',
             description: '',
-            parts: [textPart(chunk)],
+            parts,
             metadata: undefined,
             extensions: [],
           },
@@ -51,6 +51,9 @@ class Executor {
           metadata: undefined,
         }),
       )
+
+    const publishArtifact = (artifactId, chunk, append, lastChunk) =>
+      publishParts(artifactId, [textPart(chunk)], append, lastChunk)
 
     if (text === 'message') {
       bus.publish(AgentEvent.message(message(ctx, 'reply: message')))
@@ -81,6 +84,13 @@ class Executor {
         publishArtifact(id, 'one ', false, false)
         publishArtifact(id, 'two ', true, false)
         publishArtifact(id, 'three', true, true)
+        publishStatus(TaskState.TASK_STATE_COMPLETED)
+        break
+      }
+      case 'file': {
+        const sent = ctx.userMessage.parts.slice(1)
+        const raw = sent.find((p) => p.content?.$case === 'raw')
+        publishParts(randomUUID(), [textPart(`got: ${Buffer.from(raw.content.value).toString('hex')}`), ...sent], false, true)
         publishStatus(TaskState.TASK_STATE_COMPLETED)
         break
       }

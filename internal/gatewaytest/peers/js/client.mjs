@@ -80,6 +80,32 @@ for await (const { payload } of client.sendMessageStream(request('stream'))) {
   if (payload.$case === 'artifactUpdate') out.stream.text += textOf(payload.value.artifact.parts)
 }
 
+const file = await client.sendMessage(
+  SendMessageRequest.fromJSON({
+    message: {
+      messageId: randomUUID(),
+      role: 'ROLE_USER',
+      parts: [
+        { text: 'file' },
+        { raw: 'AAFiaW5hcnn//g==', filename: 'blob.bin', mediaType: 'application/octet-stream' },
+        { url: 'https://files.example/a.pdf', filename: 'a.pdf', mediaType: 'application/pdf' },
+        { data: { list: [1, true, null, 'x'], n: 3.5 } },
+      ],
+    },
+  }),
+)
+out.file = file.artifacts[0].parts.map((p) => {
+  const { $case, value } = p.content
+  switch ($case) {
+    case 'raw':
+      return { bytes: Buffer.from(value).toString('base64'), filename: p.filename, mediaType: p.mediaType }
+    case 'url':
+      return { url: value, filename: p.filename, mediaType: p.mediaType }
+    default:
+      return { [$case]: value }
+  }
+})
+
 const slow = describe(await client.sendMessage(request('slow', { returnImmediately: true })))
 for (let i = 0; i < 100; i++) {
   out.get = describe(await client.getTask({ tenant: '', id: slow.id }))

@@ -28,15 +28,18 @@ class Executor {
     const { taskId, contextId } = ctx
     const publishStatus = (state, final, note) =>
       bus.publish({ kind: 'status-update', taskId, contextId, status: status(state, note), final })
-    const publishArtifact = (artifactId, chunk, append, lastChunk) =>
+    const publishParts = (artifactId, parts, append, lastChunk) =>
       bus.publish({
         kind: 'artifact-update',
         taskId,
         contextId,
-        artifact: { artifactId, name: 'answer', parts: [{ kind: 'text', text: chunk }] },
+        artifact: { artifactId, name: 'answer', parts },
         append,
         lastChunk,
       })
+
+    const publishArtifact = (artifactId, chunk, append, lastChunk) =>
+      publishParts(artifactId, [{ kind: 'text', text: chunk }], append, lastChunk)
 
     if (text === 'message') {
       bus.publish(message(ctx, 'reply: message'))
@@ -57,6 +60,14 @@ class Executor {
         publishArtifact(id, 'one ', false, false)
         publishArtifact(id, 'two ', true, false)
         publishArtifact(id, 'three', true, true)
+        publishStatus('completed', true)
+        break
+      }
+      case 'file': {
+        const sent = ctx.userMessage.parts.slice(1)
+        const raw = sent.find((p) => p.file?.bytes)
+        const got = Buffer.from(raw.file.bytes, 'base64').toString('hex')
+        publishParts(randomUUID(), [{ kind: 'text', text: `got: ${got}` }, ...sent], false, true)
         publishStatus('completed', true)
         break
       }

@@ -77,6 +77,30 @@ for await (const event of client.sendMessageStream(params('stream'))) {
   if (event.kind === 'artifact-update') out.stream.text += textOf(event.artifact.parts)
 }
 
+const file = await client.sendMessage({
+  message: {
+    kind: 'message',
+    messageId: randomUUID(),
+    role: 'user',
+    parts: [
+      { kind: 'text', text: 'file' },
+      { kind: 'file', file: { bytes: 'AAFiaW5hcnn//g==', name: 'blob.bin', mimeType: 'application/octet-stream' } },
+      { kind: 'file', file: { uri: 'https://files.example/a.pdf', name: 'a.pdf', mimeType: 'application/pdf' } },
+      { kind: 'data', data: { list: [1, true, null, 'x'], n: 3.5 } },
+    ],
+  },
+})
+out.file = file.artifacts[0].parts.map((p) => {
+  switch (p.kind) {
+    case 'file':
+      return { bytes: p.file.bytes, url: p.file.uri, filename: p.file.name, mediaType: p.file.mimeType }
+    case 'data':
+      return { data: p.data }
+    default:
+      return { text: p.text }
+  }
+})
+
 const slow = describe(await client.sendMessage(params('slow', { blocking: false })))
 for (let i = 0; i < 100; i++) {
   out.get = describe(await client.getTask({ id: slow.id }))

@@ -53,6 +53,11 @@ class Executor(AgentExecutor):
                     [new_text_part(chunk)], artifact_id=artifact, name="answer", append=append, last_chunk=last
                 )
             await updater.complete()
+        elif text == "file":
+            sent = list(context.message.parts)[1:]
+            got = next(p.raw for p in sent if p.WhichOneof("content") == "raw")
+            await updater.add_artifact([new_text_part(f"got: {got.hex()}"), *sent], name="answer", last_chunk=True)
+            await updater.complete()
         elif text == "fail":
             await updater.failed(updater.new_agent_message([new_text_part("failed as asked")]))
         elif text == "input":

@@ -25,6 +25,7 @@ from a2a.types import (
     TaskState,
 )
 from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError
+from google.protobuf.json_format import MessageToDict, ParseDict
 
 KINDS = {
     "task": "task",
@@ -32,6 +33,18 @@ KINDS = {
     "status_update": "status-update",
     "artifact_update": "artifact-update",
 }
+
+FILES = [
+    {"raw": "AAFiaW5hcnn//g==", "filename": "blob.bin", "mediaType": "application/octet-stream"},
+    {"url": "https://files.example/a.pdf", "filename": "a.pdf", "mediaType": "application/pdf"},
+    {"data": {"list": [1, True, None, "x"], "n": 3.5}},
+]
+
+
+def part_of(part):
+    if "raw" in part:
+        part["bytes"] = part.pop("raw")
+    return part
 
 
 def state(value):
@@ -138,6 +151,12 @@ async def run(base, key, binding, agent):
             if which == "artifact_update":
                 text += get_artifact_text(event.artifact_update.artifact, delimiter="")
         out["stream"] = {"kinds": kinds, "states": states, "text": text}
+
+        sent = request("file")
+        for part in FILES:
+            ParseDict(part, sent.message.parts.add())
+        file = await one(client.send_message(sent))
+        out["file"] = [part_of(MessageToDict(p)) for p in file.task.artifacts[0].parts]
 
         slow = describe(await one(client.send_message(request("slow", return_immediately=True))))
         for _ in range(100):

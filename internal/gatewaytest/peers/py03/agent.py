@@ -6,6 +6,7 @@ others below /rest and /grpc.
 """
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -65,6 +66,12 @@ class Executor(AgentExecutor):
                 await updater.add_artifact(
                     [text_part(chunk)], artifact_id=artifact, name="answer", append=append, last_chunk=last
                 )
+            await updater.complete()
+        elif text == "file":
+            sent = context.message.parts[1:]
+            raw = next(p.root.file.bytes for p in sent if getattr(getattr(p.root, "file", None), "bytes", None))
+            got = base64.b64decode(raw, validate=True).hex()
+            await updater.add_artifact([text_part(f"got: {got}"), *sent], name="answer", last_chunk=True)
             await updater.complete()
         elif text == "fail":
             await updater.failed(updater.new_agent_message([text_part("failed as asked")]))

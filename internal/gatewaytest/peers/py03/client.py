@@ -16,6 +16,32 @@ from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.client.errors import A2AClientHTTPError, A2AClientJSONRPCError
 from a2a.types import Message, Part, Role, TaskIdParams, TaskQueryParams, TextPart
 
+FILES = [
+    {
+        "kind": "file",
+        "file": {"bytes": "AAFiaW5hcnn//g==", "name": "blob.bin", "mimeType": "application/octet-stream"},
+    },
+    {
+        "kind": "file",
+        "file": {"uri": "https://files.example/a.pdf", "name": "a.pdf", "mimeType": "application/pdf"},
+    },
+    {"kind": "data", "data": {"list": [1, True, None, "x"], "n": 3.5}},
+]
+
+
+def part_of(part):
+    if part.kind == "text":
+        return {"text": part.text}
+    if part.kind == "data":
+        return {"data": part.data}
+    file = part.file
+    return {
+        "bytes": getattr(file, "bytes", None),
+        "url": getattr(file, "uri", None),
+        "filename": file.name,
+        "mediaType": file.mime_type,
+    }
+
 
 def text_of(parts):
     return "".join(p.root.text for p in parts if p.root.kind == "text")
@@ -116,6 +142,11 @@ async def run(base, key, binding, agent):
             if event.kind == "artifact-update":
                 text += text_of(event.artifact.parts)
         out["stream"] = {"kinds": kinds, "states": states, "text": text}
+
+        sent = message("file")
+        sent.parts += [Part.model_validate(p) for p in FILES]
+        task, _ = await one(waits.send_message(sent))
+        out["file"] = [part_of(p.root) for p in task.artifacts[0].parts]
 
         slow = describe(await one(client(streaming=False, polling=True).send_message(message("slow"))))
         for _ in range(100):

@@ -196,7 +196,8 @@ class Agent(Message[_AgentFields]):
             ```
         card_keys:
             JWKS, a JSON object, of keys that signatures of the agent's own card are trusted
-            by; at most 64 KiB. A signed card that verifies with none of them is refused.
+            by; at most 64 KiB. A card that verifies with none of them is refused, and so is one
+            without a signature.
 
             ```proto
             string card_keys = 26;
