@@ -2,10 +2,14 @@ package peers
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	wire "github.com/signalbox-dev/signalbox/internal/wire/a2a"
@@ -69,36 +73,88 @@ func (a *Agent) Face(t testing.TB, b wire.Binding) Face {
 	return f
 }
 
-// RunClientOver runs the scenario as [RunClient] does, by a client of [SDKs] over a
-// binding. Over gRPC, agent names whom it calls behind a gateway, "" for nobody.
-func RunClientOver(ctx context.Context, k Kind, b wire.Binding, base, key, agent string) (Result, error) {
+// Cell is a client of [SDKs] over a binding and an agent over one, which may be of
+// [Go] or [Go03] too.
+type Cell struct {
+	Client        Kind
+	ClientBinding wire.Binding
+	Agent         Kind
+	AgentBinding  wire.Binding
+}
+
+// rawFiles tells whether a kind has its own idea of files over a binding: the
+// JavaScript SDK of 0.3 has no names for them in the protobuf messages, and puts their
+// bytes there where all others put base64.
+func rawFiles(k Kind, b wire.Binding) bool { return k == JS03 && b != wire.JSONRPC }
+
+// NoFiles tells whether the two sides cannot exchange files with nothing in between.
+func (c Cell) NoFiles() bool {
+	return c.Client.Dialect(c.ClientBinding) == c.Agent.Dialect(c.AgentBinding) &&
+		rawFiles(c.Client, c.ClientBinding) != rawFiles(c.Agent, c.AgentBinding)
+}
+
+// Run runs the scenario as [RunClient] does. Over gRPC, agent names whom the client
+// calls behind a gateway, "" for nobody.
+func (c Cell) Run(ctx context.Context, base, key, agent string) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
-	switch k {
+	more := []string{"--binding", c.ClientBinding.String(), "--agent", agent}
+	if c.NoFiles() {
+		more = append(more, "--no-file")
+	}
+	switch c.Client {
 	case JS, JS03, Py, Py03:
-		return runProcessClient(ctx, k, base, key, "--binding", b.String(), "--agent", agent)
+		return runProcessClient(ctx, c.Client, base, key, more...)
 	default:
-		return Result{}, fmt.Errorf("%w: %q", ErrNoClient, k)
+		return Result{}, fmt.Errorf("%w: %q", ErrNoClient, c.Client)
 	}
 }
 
-// DiffOver is [Diff] for a client over a binding, to an agent over one. The card of a
-// gateway's own making has the client's version.
-func DiffOver(client Kind, b wire.Binding, agent Kind, base string, got Result) string {
-	expected := want(agent)
-	expected.File = fileParts()
-	if client.Version() != agent.Version() {
-		expected.Card.Version = map[string]string{Version10: "1.0", Version03: "0.3.0"}[client.Version()]
+// Diff returns how a result differs from what the client gets from an agent of its own
+// dialect, and "" when it does not. A card of a gateway's own making has the client's
+// version.
+func (c Cell) Diff(base string, got Result) string {
+	expected := want(c.Agent)
+	if c.Client.Version() != c.Agent.Version() {
+		expected.Card.Version = map[string]string{Version10: "1.0", Version03: "0.3.0"}[c.Client.Version()]
 	}
-	if agent == Go || agent == Go03 {
+	if c.Agent == Go || c.Agent == Go03 {
 		expected.Card.Name = got.Card.Name // that of the dialect
 		if expected.Card.Version == Version03 {
 			expected.Card.Version = "0.3.0"
 		}
 	}
-	if b == wire.GRPC {
+	if c.ClientBinding == wire.GRPC {
 		// The address of gRPC is a host and a port: nothing lies below it.
 		got.Card.URL = base
 	}
+	if !c.NoFiles() {
+		expected.File = fileParts()
+	}
+	if rawFiles(c.Client, c.ClientBinding) || rawFiles(c.Agent, c.AgentBinding) {
+		for i := range expected.File {
+			expected.File[i].Filename = ""
+		}
+		got.File = unwrapped(got.File)
+	}
 	return diff(expected, base, got)
+}
+
+// unwrapped undoes the base64 that a kind with its own idea of files does not know of,
+// and leaves out the names.
+func unwrapped(parts []FilePart) []FilePart {
+	parts = slices.Clone(parts)
+	for i := range parts {
+		parts[i].Filename = ""
+		if inner, err := base64.StdEncoding.DecodeString(string(parts[i].Bytes)); err == nil && len(inner) > 0 {
+			parts[i].Bytes = inner
+		}
+		text, ok := strings.CutPrefix(parts[i].Text, "got: ")
+		if outer, err := hex.DecodeString(text); ok && err == nil {
+			if inner, err := base64.StdEncoding.DecodeString(string(outer)); err == nil && len(inner) > 0 {
+				parts[i].Text = fmt.Sprintf("got: %x", inner)
+			}
+		}
+	}
+	return parts
 }

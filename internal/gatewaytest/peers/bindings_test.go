@@ -20,12 +20,12 @@ func TestSDKs_TalkToThemselvesOverEveryBinding(t *testing.T) {
 			agent := peers.StartAgent(t, k)
 			for _, b := range bindings {
 				t.Run(b.String(), func(t *testing.T) {
-					face := agent.Face(t, b)
-					got, err := peers.RunClientOver(t.Context(), k, b, face.Base, "", "")
+					face, cell := agent.Face(t, b), peers.Cell{Client: k, ClientBinding: b, Agent: k, AgentBinding: b}
+					got, err := cell.Run(t.Context(), face.Base, "", "")
 					if err != nil {
 						t.Fatalf("the client failed: %v", err)
 					}
-					if diff := peers.DiffOver(k, b, k, face.Base, got); diff != "" {
+					if diff := cell.Diff(face.Base, got); diff != "" {
 						t.Error(diff)
 					}
 				})
@@ -45,14 +45,15 @@ func TestDialects_GetAlongWithTheOtherSDKs(t *testing.T) {
 			for _, b := range bindings {
 				t.Run("agent over "+b.String(), func(t *testing.T) {
 					agent := peers.StartDialectAgent(t, k.Dialect(b))
-					got, err := peers.RunClientOver(t.Context(), k, b, agent.Base, "", "")
+					cell := peers.Cell{Client: k, ClientBinding: b, Agent: goKind(k), AgentBinding: b}
+					got, err := cell.Run(t.Context(), agent.Base, "", "")
 					if err != nil {
 						t.Fatalf("the client failed: %v", err)
 					}
 					if k == peers.JS03 && b == wire.REST && got.Missing.Code == 0 {
 						got.Missing.Code = -32001 // it reads no google.rpc.Status, which a2a-go has in 0.3 too
 					}
-					if diff := peers.DiffOver(k, b, goKind(k), agent.Base, got); diff != "" {
+					if diff := cell.Diff(agent.Base, got); diff != "" {
 						t.Error(diff)
 					}
 				})

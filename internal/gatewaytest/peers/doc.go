@@ -36,7 +36,7 @@
 // [NewDialectClient] a client of one, both in this process. [Rows] are what a client
 // does with an agent and what must come of it, whatever the two speak: their results
 // are in no dialect. The agents of [SDKs] speak every binding, each by a card of its
-// own ([Agent.Face]), and so do their clients ([RunClientOver]).
+// own ([Agent.Face]), and so do their clients ([Cell]).
 //
 // Errors are read from the wire ([CallError]), since the SDK does not tell all of it.
 //
@@ -62,6 +62,12 @@
 //     so it cannot talk to the JavaScript agent of 0.3, which answers 201. Its errors
 //     over that binding are those of 1.0, which that agent's client does not read and
 //     its own client does not either, because of their content type.
+//
+//   - The JavaScript SDK of 0.3 has no names of files over HTTP+JSON and gRPC, and puts
+//     their bytes into the protobuf messages where the others put base64 text, so it
+//     exchanges no files with them there. Over gRPC it cannot send null inside data.
+//     Over HTTP+JSON it reads the last line only of an event with several, which is how
+//     the Python agent of 0.3 writes them.
 //
 //   - a2a-go lists tasks in 0.3 over HTTP+JSON and gRPC, which that version has not;
 //     over JSON-RPC its client refuses without asking.

@@ -81,7 +81,7 @@ func fileParts() []FilePart {
 		{Text: fmt.Sprintf("got: %x", blob)},
 		{Bytes: blob, Filename: "blob.bin", MediaType: "application/octet-stream"},
 		{URL: "https://files.example/a.pdf", Filename: "a.pdf", MediaType: "application/pdf"},
-		{Data: map[string]any{"list": []any{1.0, true, nil, "x"}, "n": 3.5}},
+		{Data: map[string]any{"list": []any{1.0, true, "x"}, "n": 3.5}},
 	}
 }
 

@@ -1,5 +1,5 @@
 // The scenario of doc.go through the JavaScript SDK's client, 1.0.
-// usage: node client.mjs --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME]
+// usage: node client.mjs --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME] [--no-file]
 // A gRPC client has no path to name the agent behind a gateway: --agent does it in
 // metadata, unless the card gives a tenant.
 import { randomUUID } from 'node:crypto'
@@ -20,6 +20,7 @@ const { values: opt } = parseArgs({
     key: { type: 'string', default: '' },
     binding: { type: 'string', default: 'JSONRPC' },
     agent: { type: 'string', default: '' },
+    'no-file': { type: 'boolean', default: false },
   },
 })
 const base = opt.base.replace(/\/+$/, '')
@@ -80,31 +81,33 @@ for await (const { payload } of client.sendMessageStream(request('stream'))) {
   if (payload.$case === 'artifactUpdate') out.stream.text += textOf(payload.value.artifact.parts)
 }
 
-const file = await client.sendMessage(
-  SendMessageRequest.fromJSON({
-    message: {
-      messageId: randomUUID(),
-      role: 'ROLE_USER',
-      parts: [
-        { text: 'file' },
-        { raw: 'AAFiaW5hcnn//g==', filename: 'blob.bin', mediaType: 'application/octet-stream' },
-        { url: 'https://files.example/a.pdf', filename: 'a.pdf', mediaType: 'application/pdf' },
-        { data: { list: [1, true, null, 'x'], n: 3.5 } },
-      ],
-    },
-  }),
-)
-out.file = file.artifacts[0].parts.map((p) => {
-  const { $case, value } = p.content
-  switch ($case) {
-    case 'raw':
-      return { bytes: Buffer.from(value).toString('base64'), filename: p.filename, mediaType: p.mediaType }
-    case 'url':
-      return { url: value, filename: p.filename, mediaType: p.mediaType }
-    default:
-      return { [$case]: value }
-  }
-})
+if (!opt['no-file']) {
+  const file = await client.sendMessage(
+    SendMessageRequest.fromJSON({
+      message: {
+        messageId: randomUUID(),
+        role: 'ROLE_USER',
+        parts: [
+          { text: 'file' },
+          { raw: 'AAFiaW5hcnn//g==', filename: 'blob.bin', mediaType: 'application/octet-stream' },
+          { url: 'https://files.example/a.pdf', filename: 'a.pdf', mediaType: 'application/pdf' },
+          { data: { list: [1, true, 'x'], n: 3.5 } },
+        ],
+      },
+    }),
+  )
+  out.file = file.artifacts[0].parts.map((p) => {
+    const { $case, value } = p.content
+    switch ($case) {
+      case 'raw':
+        return { bytes: Buffer.from(value).toString('base64'), filename: p.filename, mediaType: p.mediaType }
+      case 'url':
+        return { url: value, filename: p.filename, mediaType: p.mediaType }
+      default:
+        return { [$case]: value }
+    }
+  })
+}
 
 const slow = describe(await client.sendMessage(request('slow', { returnImmediately: true })))
 for (let i = 0; i < 100; i++) {

@@ -1,5 +1,5 @@
 // The scenario of doc.go through the JavaScript SDK's 0.3 client.
-// usage: node client.mjs --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME]
+// usage: node client.mjs --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME] [--no-file]
 // A gRPC client has no path to name the agent behind a gateway: --agent does it in
 // metadata, unless the card gives a tenant.
 import { randomUUID } from 'node:crypto'
@@ -19,6 +19,7 @@ const { values: opt } = parseArgs({
     key: { type: 'string', default: '' },
     binding: { type: 'string', default: 'JSONRPC' },
     agent: { type: 'string', default: '' },
+    'no-file': { type: 'boolean', default: false },
   },
 })
 const base = opt.base.replace(/\/+$/, '')
@@ -77,29 +78,31 @@ for await (const event of client.sendMessageStream(params('stream'))) {
   if (event.kind === 'artifact-update') out.stream.text += textOf(event.artifact.parts)
 }
 
-const file = await client.sendMessage({
-  message: {
-    kind: 'message',
-    messageId: randomUUID(),
-    role: 'user',
-    parts: [
-      { kind: 'text', text: 'file' },
-      { kind: 'file', file: { bytes: 'AAFiaW5hcnn//g==', name: 'blob.bin', mimeType: 'application/octet-stream' } },
-      { kind: 'file', file: { uri: 'https://files.example/a.pdf', name: 'a.pdf', mimeType: 'application/pdf' } },
-      { kind: 'data', data: { list: [1, true, null, 'x'], n: 3.5 } },
-    ],
-  },
-})
-out.file = file.artifacts[0].parts.map((p) => {
-  switch (p.kind) {
-    case 'file':
-      return { bytes: p.file.bytes, url: p.file.uri, filename: p.file.name, mediaType: p.file.mimeType }
-    case 'data':
-      return { data: p.data }
-    default:
-      return { text: p.text }
-  }
-})
+if (!opt['no-file']) {
+  const file = await client.sendMessage({
+    message: {
+      kind: 'message',
+      messageId: randomUUID(),
+      role: 'user',
+      parts: [
+        { kind: 'text', text: 'file' },
+        { kind: 'file', file: { bytes: 'AAFiaW5hcnn//g==', name: 'blob.bin', mimeType: 'application/octet-stream' } },
+        { kind: 'file', file: { uri: 'https://files.example/a.pdf', name: 'a.pdf', mimeType: 'application/pdf' } },
+        { kind: 'data', data: { list: [1, true, 'x'], n: 3.5 } },
+      ],
+    },
+  })
+  out.file = file.artifacts[0].parts.map((p) => {
+    switch (p.kind) {
+      case 'file':
+        return { bytes: p.file.bytes, url: p.file.uri, filename: p.file.name, mediaType: p.file.mimeType }
+      case 'data':
+        return { data: p.data }
+      default:
+        return { text: p.text }
+    }
+  })
+}
 
 const slow = describe(await client.sendMessage(params('slow', { blocking: false })))
 for (let i = 0; i < 100; i++) {

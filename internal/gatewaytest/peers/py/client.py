@@ -1,6 +1,6 @@
 """The scenario of doc.go through the Python SDK's client, 1.0.
 
-usage: client.py --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME]
+usage: client.py --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME] [--no-file]
 --agent names the agent to a gateway in the metadata of gRPC, unless the card gives a tenant.
 """
 
@@ -37,7 +37,7 @@ KINDS = {
 FILES = [
     {"raw": "AAFiaW5hcnn//g==", "filename": "blob.bin", "mediaType": "application/octet-stream"},
     {"url": "https://files.example/a.pdf", "filename": "a.pdf", "mediaType": "application/pdf"},
-    {"data": {"list": [1, True, None, "x"], "n": 3.5}},
+    {"data": {"list": [1, True, "x"], "n": 3.5}},
 ]
 
 
@@ -100,7 +100,7 @@ class StreamMetadata(grpc.aio.UnaryStreamClientInterceptor):
 
 
 
-async def run(base, key, binding, agent):
+async def run(base, key, binding, agent, files):
     out = {}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(headers=headers, timeout=30) as http:
@@ -152,11 +152,12 @@ async def run(base, key, binding, agent):
                 text += get_artifact_text(event.artifact_update.artifact, delimiter="")
         out["stream"] = {"kinds": kinds, "states": states, "text": text}
 
-        sent = request("file")
-        for part in FILES:
-            ParseDict(part, sent.message.parts.add())
-        file = await one(client.send_message(sent))
-        out["file"] = [part_of(MessageToDict(p)) for p in file.task.artifacts[0].parts]
+        if files:
+            sent = request("file")
+            for part in FILES:
+                ParseDict(part, sent.message.parts.add())
+            file = await one(client.send_message(sent))
+            out["file"] = [part_of(MessageToDict(p)) for p in file.task.artifacts[0].parts]
 
         slow = describe(await one(client.send_message(request("slow", return_immediately=True))))
         for _ in range(100):
@@ -185,8 +186,10 @@ def main():
     parser.add_argument("--key", default="")
     parser.add_argument("--binding", default="JSONRPC")
     parser.add_argument("--agent", default="")
+    parser.add_argument("--no-file", action="store_true")
     args = parser.parse_args()
-    json.dump(asyncio.run(run(args.base.rstrip("/"), args.key, args.binding, args.agent)), sys.stdout)
+    result = run(args.base.rstrip("/"), args.key, args.binding, args.agent, not args.no_file)
+    json.dump(asyncio.run(result), sys.stdout)
     print()
 
 

@@ -1,6 +1,6 @@
 """The scenario of doc.go through the Python SDK's 0.3 client.
 
-usage: client.py --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME]
+usage: client.py --base URL [--key SECRET] [--binding JSONRPC|HTTP+JSON|GRPC] [--agent NAME] [--no-file]
 --agent names the agent to a gateway in the metadata of gRPC.
 """
 
@@ -25,7 +25,7 @@ FILES = [
         "kind": "file",
         "file": {"uri": "https://files.example/a.pdf", "name": "a.pdf", "mimeType": "application/pdf"},
     },
-    {"kind": "data", "data": {"list": [1, True, None, "x"], "n": 3.5}},
+    {"kind": "data", "data": {"list": [1, True, "x"], "n": 3.5}},
 ]
 
 
@@ -92,7 +92,7 @@ class StreamMetadata(grpc.aio.UnaryStreamClientInterceptor):
 
 
 
-async def run(base, key, binding, agent):
+async def run(base, key, binding, agent, files):
     out = {}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(headers=headers, timeout=30) as http:
@@ -143,10 +143,11 @@ async def run(base, key, binding, agent):
                 text += text_of(event.artifact.parts)
         out["stream"] = {"kinds": kinds, "states": states, "text": text}
 
-        sent = message("file")
-        sent.parts += [Part.model_validate(p) for p in FILES]
-        task, _ = await one(waits.send_message(sent))
-        out["file"] = [part_of(p.root) for p in task.artifacts[0].parts]
+        if files:
+            sent = message("file")
+            sent.parts += [Part.model_validate(p) for p in FILES]
+            task, _ = await one(waits.send_message(sent))
+            out["file"] = [part_of(p.root) for p in task.artifacts[0].parts]
 
         slow = describe(await one(client(streaming=False, polling=True).send_message(message("slow"))))
         for _ in range(100):
@@ -178,8 +179,10 @@ def main():
     parser.add_argument("--key", default="")
     parser.add_argument("--binding", default="JSONRPC")
     parser.add_argument("--agent", default="")
+    parser.add_argument("--no-file", action="store_true")
     args = parser.parse_args()
-    json.dump(asyncio.run(run(args.base.rstrip("/"), args.key, args.binding, args.agent)), sys.stdout)
+    result = run(args.base.rstrip("/"), args.key, args.binding, args.agent, not args.no_file)
+    json.dump(asyncio.run(result), sys.stdout)
     print()
 
 
