@@ -25,9 +25,9 @@ WHERE revision > @after_revision AND verb = 'delete';
 -- ConfigChangeInsert appends to the history of the configuration.
 -- name: ConfigChangeInsert :exec
 INSERT INTO config_changes (
-    revision, resource_kind, resource_uid, resource_name, verb, author, before_state, after_state, change_time
+    revision, resource_kind, resource_uid, resource_name, verb, author, reason, before_state, after_state, change_time
 ) VALUES (
-    @revision, @resource_kind, @resource_uid, @resource_name, @verb, @author, @before_state, @after_state, @change_time
+    @revision, @resource_kind, @resource_uid, @resource_name, @verb, @author, @reason, @before_state, @after_state, @change_time
 );
 
 -- ConfigChangeTouched returns what was changed after a revision.

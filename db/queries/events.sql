@@ -76,6 +76,17 @@ UPDATE replicas
 SET served_revision = @served_revision, heartbeat_time = clock_timestamp()
 WHERE replica_uid = @replica_uid AND instance_id = @instance_id;
 
+-- ReplicaList returns the replicas that may serve calls: those that have not said that
+-- they stopped, and that gave a sign of life not longer ago than given, or ever.
+-- name: ReplicaList :many
+SELECT replica_uid, served_revision, heartbeat_time,
+    extract(epoch FROM clock_timestamp() - heartbeat_time)::float8 AS silent_seconds
+FROM replicas
+WHERE stop_time IS NULL
+    AND (sqlc.narg(age_seconds)::float8 IS NULL
+        OR heartbeat_time >= clock_timestamp() - make_interval(secs => sqlc.narg(age_seconds)::float8))
+ORDER BY heartbeat_time DESC, replica_uid;
+
 -- ReplicaLock returns how far the replica's entries are in the database, and keeps that
 -- from changing until the transaction ends.
 -- name: ReplicaLock :one
@@ -89,8 +100,15 @@ VALUES (@replica_uid, @replica_epoch, @instance_id)
 ON CONFLICT (replica_uid) DO UPDATE
 SET replica_epoch = GREATEST(replicas.replica_epoch, excluded.replica_epoch),
     instance_id = excluded.instance_id,
-    heartbeat_time = clock_timestamp()
+    heartbeat_time = clock_timestamp(),
+    stop_time = NULL
 RETURNING shipped_through;
+
+-- ReplicaStop says that the replica serves no calls any more.
+-- name: ReplicaStop :exec
+UPDATE replicas
+SET stop_time = clock_timestamp()
+WHERE replica_uid = @replica_uid AND instance_id = @instance_id;
 
 -- UnreadableEntryInsert keeps an entry that made no event.
 -- name: UnreadableEntryInsert :exec

@@ -172,7 +172,7 @@ func TestConvertEnums_EveryDomainValueHasOneInTheAPI(t *testing.T) {
 		}
 	}
 	for _, o := range []audit.Outcome{
-		audit.Succeeded, audit.Failed, audit.Refused, audit.Unavailable, audit.TimedOut, audit.CallerLeft, audit.Interrupted, audit.Summary,
+		audit.Succeeded, audit.Failed, audit.Refused, audit.Unavailable, audit.TimedOut, audit.CallerLeft, audit.Interrupted, audit.Summary, audit.Revoked,
 	} {
 		if eventToProto(&audit.Event{Outcome: o}).GetOutcome() == 0 {
 			t.Errorf("outcome %s is not in the API", o)

@@ -346,7 +346,7 @@ func (a *App) Run(ctx context.Context) error {
 	work, background := errgroup.WithContext(background)
 	for _, run := range []func(context.Context) error{
 		a.follower.Run, a.recorder.Run, a.shipper.Run, a.ledger.Run, a.parts.Run, a.people.Run, a.catalogue.Run,
-		a.revoker.Run, a.keys.Run,
+		a.revoker.Run, a.keys.Run, a.proxy.Run,
 	} {
 		work.Go(func() error { return run(background) })
 	}

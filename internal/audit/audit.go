@@ -39,6 +39,7 @@ const (
 	CallerLeft  Outcome = "CALLER_LEFT"
 	Interrupted Outcome = "INTERRUPTED"
 	Summary     Outcome = "SUMMARY"
+	Revoked     Outcome = "REVOKED"
 )
 
 // Opening is what is known of a call when it is admitted or refused.

@@ -63,7 +63,8 @@ type Event struct {
 	Refusals *Refusals
 }
 
-// Refusals counts refusals that were not recorded one by one.
+// Refusals counts calls that were not recorded one by one: refusals, and calls without
+// a credential that were served, which have the reason SUCCEEDED.
 type Refusals struct {
 	// From and To are the times of the first and the last of them.
 	From, To time.Time
@@ -78,7 +79,7 @@ type Refusals struct {
 	Reasons []ReasonCount
 }
 
-// ReasonCount is how many refusals had one reason.
+// ReasonCount is how many calls had one reason.
 type ReasonCount struct {
 	Reason string
 	Count  int64
@@ -91,7 +92,7 @@ func (r *Refusals) String() string {
 	if r.SourcesCapped {
 		more = "more than "
 	}
-	fmt.Fprintf(&b, "%d refusals from %s%d sources:", r.Count, more, r.Sources)
+	fmt.Fprintf(&b, "%d calls from %s%d sources:", r.Count, more, r.Sources)
 	for i, c := range r.Reasons {
 		if i > 0 {
 			b.WriteByte(',')
@@ -104,7 +105,7 @@ func (r *Refusals) String() string {
 // Known tells whether o is one of the outcomes.
 func (o Outcome) Known() bool {
 	switch o {
-	case Succeeded, Failed, Refused, Unavailable, TimedOut, CallerLeft, Interrupted, Summary:
+	case Succeeded, Failed, Refused, Unavailable, TimedOut, CallerLeft, Interrupted, Summary, Revoked:
 		return true
 	default:
 		return false

@@ -55,7 +55,7 @@ func ParseFilter(text string) ([]filter.Condition, error) {
 // outcomes are the values of an outcome: the short names first, which errors list first.
 func outcomes() []string {
 	var short, long []string
-	for _, o := range []Outcome{Succeeded, Failed, Refused, Unavailable, TimedOut, CallerLeft, Interrupted, Summary} {
+	for _, o := range []Outcome{Succeeded, Failed, Refused, Unavailable, TimedOut, CallerLeft, Interrupted, Summary, Revoked} {
 		short, long = append(short, string(o)), append(long, prefixOutcome+string(o))
 	}
 	return append(short, long...)

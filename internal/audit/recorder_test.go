@@ -229,7 +229,7 @@ func TestFlush_SaysWhatWasCounted(t *testing.T) {
 	if event.Count != 5 || event.Outcome != audit.Summary || !event.Time.Equal(begin) || event.Invocation == uuid.Nil {
 		t.Errorf("event = %+v, want a SUMMARY of 5 calls from %s", event, begin)
 	}
-	if want := "5 refusals from 1 sources: CREDENTIALS_MISSING 3, UNSPECIFIED 2"; event.Error.Message != want {
+	if want := "5 calls from 1 sources: CREDENTIALS_MISSING 3, UNSPECIFIED 2"; event.Error.Message != want {
 		t.Errorf("message = %q, want %q", event.Error.Message, want)
 	}
 }
@@ -298,7 +298,7 @@ func TestFlush_ThatFailsKeepsWhatCameMeanwhileAsWell(t *testing.T) {
 	if err := r.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	want := "2 refusals from 2 sources: A 1, B 1"
+	want := "2 calls from 2 sources: A 1, B 1"
 	if s := m.decoded(t, audit.KindSummary); len(s) != 1 || s[0].Refusals.String() != want {
 		t.Errorf("summaries = %+v, want %q", s, want)
 	}

@@ -50,8 +50,8 @@ func (r *reserve) append(s Spool, p []byte) error {
 	// A closing that comes in between takes no more than is kept for it.
 	open := r.open.Load()
 	st := r.gauge.Stats()
-	if !st.SpareReady {
-		// The disk is full, or may be: how much room there is depends on the segment in use.
+	if st.SpareFailed {
+		// The disk may be full: how much room there is depends on the segment in use.
 		return errReserved
 	}
 	keep := open*maxClosing + st.MaxBytes/10/4

@@ -171,8 +171,8 @@ func TestRefuse_OnAFullDiskIsCounted(t *testing.T) {
 		stats spool.Stats
 		want  int
 	}{
-		"a full disk":    {spool.Stats{UsedBytes: 1 << 20, MaxBytes: 1 << 30}, 0},
-		"room on a disk": {spool.Stats{UsedBytes: 1 << 20, MaxBytes: 1 << 30, SpareReady: true}, 1},
+		"a full disk":    {spool.Stats{UsedBytes: 1 << 20, MaxBytes: 1 << 30, SpareFailed: true}, 0},
+		"room on a disk": {spool.Stats{UsedBytes: 1 << 20, MaxBytes: 1 << 30}, 1},
 	} {
 		m := &gauged{&memory{nearly: fmt.Errorf("%w: no spare segment", spool.ErrNearlyFull)}, tt.stats}
 		r := newRecorder(t, audit.RecorderConfig{Spool: m})

@@ -35,6 +35,9 @@ type Ledger interface {
 	// Heartbeat is a sign of life. It tells which revision of the configuration the
 	// replica serves.
 	Heartbeat(ctx context.Context, p Process, servedRevision int64) error
+	// Leave says that p's replica serves no calls until it is registered again. When p is
+	// not the process that ships, it does nothing.
+	Leave(ctx context.Context, p Process) error
 }
 
 // Process is one run of a replica.

@@ -51,6 +51,9 @@ type ShipperConfig struct {
 	Epoch   uint64
 	// ServedRevision tells which revision of the configuration is served; nil means 0.
 	ServedRevision func() int64
+	// RevisionChanged returns a channel that is closed when another revision is served,
+	// which is then told at once; nil means that the next sign of life tells it.
+	RevisionChanged func() <-chan struct{}
 	// Interval is the time between two batches; 0 means 200 ms.
 	Interval time.Duration
 	// MaxBatch is the number of entries that are shipped without waiting for that time,
@@ -90,6 +93,9 @@ func (c *ShipperConfig) complete() error {
 	}
 	if c.ServedRevision == nil {
 		c.ServedRevision = func() int64 { return 0 }
+	}
+	if c.RevisionChanged == nil {
+		c.RevisionChanged = func() <-chan struct{} { return nil }
 	}
 	if c.Clock == nil {
 		c.Clock = clock.System{}
@@ -446,9 +452,10 @@ func (s *Shipper) recover(ctx context.Context) error {
 	return nil
 }
 
-// beat gives signs of life.
+// beat gives signs of life: from time to time, and when another revision is served.
 func (s *Shipper) beat(ctx context.Context) error {
 	for {
+		changed := s.cfg.RevisionChanged() // before the revision is read, so that no change is missed
 		tx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 		err := s.cfg.Ledger.Heartbeat(tx, s.process, s.cfg.ServedRevision())
 		cancel()
@@ -458,10 +465,28 @@ func (s *Shipper) beat(ctx context.Context) error {
 		} else {
 			s.healthy.CompareAndSwap(0, s.cfg.Clock.Now().UnixNano())
 		}
-		if !pause(ctx, s.cfg.Heartbeat) {
+		timer := time.NewTimer(s.cfg.Heartbeat)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
 			return nil
+		case <-changed:
+			timer.Stop()
+			if err != nil { // it would be asked as often as it changes
+				pause(ctx, firstBackoff)
+			}
+		case <-timer.C:
 		}
 	}
+}
+
+// Leave says that the replica serves no calls any more, so that nobody waits for it to
+// confirm a change. It comes after Run has ended.
+func (s *Shipper) Leave(ctx context.Context) error {
+	if err := s.cfg.Ledger.Leave(ctx, s.process); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	return nil
 }
 
 // writeOff interrupts the calls of replicas that are away for long.

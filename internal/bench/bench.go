@@ -48,12 +48,19 @@ const (
 	DefaultSettle        = 300 * time.Millisecond
 	DefaultRate          = 1000.0
 	DefaultParkedStreams = 1000
+	// DefaultTranslationDuration and DefaultTranslationRounds keep all pairs of
+	// dialects together below three minutes.
+	DefaultTranslationDuration = 300 * time.Millisecond
+	DefaultTranslationRounds   = 3
 )
 
 // Gateway is a running gateway as [Options.StartGateway] hands it over.
 type Gateway struct {
-	// URL is the full address to which calls of the benchmark agent are posted.
+	// URL is the full address to which calls of the first agent are posted.
 	URL string
+	// Address is that of the gateway itself, with the agents at /a2a/ and their
+	// id. Only the workload translation needs it.
+	Address string
 	// Header is sent with every call, such as Authorization.
 	Header http.Header
 	// PID is the process whose time and memory are counted. What its
@@ -63,6 +70,14 @@ type Gateway struct {
 	Config []string
 	// Stop ends the gateway and removes what it left. It may be nil.
 	Stop func() error
+}
+
+// Agent is an agent that a gateway is to have registered.
+type Agent struct {
+	// ID is the name that it is registered under.
+	ID string
+	// URL is its address, with its card below it.
+	URL string
 }
 
 // Options say what to measure and how long.
@@ -95,13 +110,17 @@ type Options struct {
 	Out io.Writer
 	// ParkedStreams is how many streams are held open at once.
 	ParkedStreams int
+	// TranslationDuration and TranslationRounds are Duration and Rounds of each
+	// pair of dialects; there are many.
+	TranslationDuration time.Duration
+	TranslationRounds   int
 	// Commit of the gateway's sources, copied into the report.
 	Commit string
-	// StartGateway starts a gateway with the agent at upstreamURL registered.
-	// It is called once for the timed workloads and once per round of parked
-	// streams, because memory is compared in a fresh process. ctx lives as
-	// long as the gateway may.
-	StartGateway func(ctx context.Context, upstreamURL string) (Gateway, error)
+	// StartGateway starts a gateway with agents registered. It is called once
+	// for the timed workloads, once for translation and once per round of
+	// parked streams, because memory is compared in a fresh process. ctx lives
+	// as long as the gateway may.
+	StartGateway func(ctx context.Context, agents []Agent) (Gateway, error)
 }
 
 // Targets returns the names of all targets in the order of the report.
@@ -125,11 +144,17 @@ func (o Options) withDefaults() (Options, []workload, error) {
 	setDefault(&o.Settle, DefaultSettle)
 	setDefault(&o.Rate, DefaultRate)
 	setDefault(&o.ParkedStreams, DefaultParkedStreams)
-	if o.Duration < 0 || o.Rounds < 0 || o.Warmup < 0 || o.Settle < 0 || o.Rate < 0 || o.ParkedStreams < 0 {
+	setDefault(&o.TranslationDuration, DefaultTranslationDuration)
+	setDefault(&o.TranslationRounds, DefaultTranslationRounds)
+	if o.Duration < 0 || o.Rounds < 0 || o.Warmup < 0 || o.Settle < 0 || o.Rate < 0 || o.ParkedStreams < 0 ||
+		o.TranslationDuration < 0 || o.TranslationRounds < 0 {
 		faults = append(faults, errors.New("durations, rounds, rate and the number of parked streams must be positive"))
 	}
 	if o.Out == nil {
 		o.Out = io.Discard
+	}
+	if len(o.Targets) == 0 && slices.Equal(o.Workloads, []string{loadTranslation}) {
+		o.Targets = []string{TargetGateway} // its controls are its own
 	}
 	if len(o.Targets) == 0 {
 		o.Targets = slices.DeleteFunc(Targets(), func(name string) bool {
@@ -156,6 +181,12 @@ func (o Options) withDefaults() (Options, []workload, error) {
 	loads, err := selectWorkloads(o.Workloads)
 	if err != nil {
 		faults = append(faults, err)
+	}
+	if !slices.Contains(o.Targets, TargetGateway) {
+		if slices.Contains(o.Workloads, loadTranslation) {
+			faults = append(faults, errors.New("only the target gateway translates"))
+		}
+		loads = slices.DeleteFunc(loads, func(w workload) bool { return w.kind == kindTranslation })
 	}
 	return o, loads, errors.Join(faults...)
 }

@@ -73,7 +73,10 @@ func runHelper(ctx context.Context, kind string, args []string, stdin io.Reader,
 	}
 	switch kind {
 	case helperUpstream:
-		err = serveHTTP(ctx, ln, newAgent("http://"+ln.Addr().String()).handler())
+		var h http.Handler
+		if h, err = upstreamHandler("http://" + ln.Addr().String()); err == nil {
+			err = serveHTTP(ctx, ln, h)
+		}
 	case helperRelay:
 		err = serveRelay(ctx, ln, *target)
 	case helperReverseProxy:
@@ -85,11 +88,30 @@ func runHelper(ctx context.Context, kind string, args []string, stdin io.Reader,
 	return nil
 }
 
+// upstreamHandler is the benchmark agent and, beside it, one of each dialect.
+func upstreamHandler(baseURL string) (http.Handler, error) {
+	agent := newAgent(baseURL).handler()
+	dialects, err := NewDialectAgents()
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" || !isDialectPath(r.URL.Path) {
+			agent.ServeHTTP(w, r)
+			return
+		}
+		dialects.ServeHTTP(w, r)
+	}), nil
+}
+
 // quiet discards what net/http would log of callers that break off.
 func quiet() *log.Logger { return slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) }
 
 func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: quiet()}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // for gRPC
+	srv := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: quiet()}
 	closed := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { closed <- srv.Close() })
 	defer stop()

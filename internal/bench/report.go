@@ -19,6 +19,8 @@ type Report struct {
 	Targets []TargetInfo `json:"targets"`
 	// Results by workload and target.
 	Results []Result `json:"results"`
+	// Translation has a cell for each pair of a caller's and an agent's dialect.
+	Translation []TranslationCell `json:"translation,omitempty"`
 	// Comparisons of the gateway with its controls.
 	Comparisons []Comparison `json:"comparisons"`
 	// Goals beside the measured figures.
@@ -48,6 +50,9 @@ type Settings struct {
 	RatePerSecond   float64 `json:"rate_per_second"`
 	ParkedStreams   int     `json:"parked_streams"`
 	EventsPerStream int     `json:"events_per_stream"`
+
+	TranslationSeconds float64 `json:"translation_seconds"`
+	TranslationRounds  int     `json:"translation_rounds"`
 }
 
 // TargetInfo describes a target.
@@ -221,6 +226,7 @@ func (r *Report) conclude() {
 	for i := range r.Results {
 		r.Results[i].summarise()
 	}
+	summariseTranslation(r.Translation)
 	r.Comparisons = r.compare()
 	r.Goals = r.judge()
 }

@@ -42,6 +42,9 @@ func (r *runner) run(ctx context.Context, loads []workload) (report *Report, err
 			RatePerSecond:   r.opts.Rate,
 			ParkedStreams:   r.opts.ParkedStreams,
 			EventsPerStream: streamEvents,
+
+			TranslationSeconds: r.opts.TranslationDuration.Seconds(),
+			TranslationRounds:  r.opts.TranslationRounds,
 		},
 	}
 	machineFacts(&report.Machine)
@@ -61,8 +64,15 @@ func (r *runner) run(ctx context.Context, loads []workload) (report *Report, err
 		}
 		loads = slices.Delete(loads, i, i+1)
 	}
+	translates := slices.ContainsFunc(loads, func(w workload) bool { return w.kind == kindTranslation })
+	loads = slices.DeleteFunc(loads, func(w workload) bool { return w.kind == kindTranslation })
 	if len(loads) > 0 {
 		if err := r.timedRounds(ctx, report, loads); err != nil {
+			return nil, err
+		}
+	}
+	if translates {
+		if err := r.translationRounds(ctx, report); err != nil {
 			return nil, err
 		}
 	}
@@ -70,7 +80,7 @@ func (r *runner) run(ctx context.Context, loads []workload) (report *Report, err
 	return report, nil
 }
 
-// timedRounds takes the rounds of all workloads but parked streams. All
+// timedRounds takes the rounds of all workloads that have targets in turn. All
 // targets are up all the time; they take turns within a round.
 func (r *runner) timedRounds(ctx context.Context, report *Report, loads []workload) (err error) {
 	var targets []*target

@@ -62,7 +62,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 	}
 	r.writeComparisons(&b)
-	r.writeGoals(&b)
+	if len(r.Results) > 0 {
+		r.writeGoals(&b)
+	}
+	r.writeTranslation(&b)
 	if _, err := b.WriteTo(w); err != nil {
 		return fmt.Errorf("write table: %w", err)
 	}
@@ -83,7 +86,10 @@ func (r *Report) writeHead(b *bytes.Buffer) {
 			fmt.Fprintf(b, ", %s %s", t.Name, t.Version)
 		}
 	}
-	fmt.Fprintf(b, "\n- %d rounds of %gs each, targets in turn; median (least – greatest)\n", s.Rounds, s.DurationSeconds)
+	b.WriteString("\n")
+	if len(r.Results) > 0 {
+		fmt.Fprintf(b, "- %d rounds of %gs each, targets in turn; median (least – greatest)\n", s.Rounds, s.DurationSeconds)
+	}
 	for _, t := range r.Targets {
 		if t.Name == TargetGateway {
 			fmt.Fprintf(b, "- controls of the gateway that are on: %s\n", orNone(strings.Join(t.Config, ", ")))
@@ -94,6 +100,9 @@ func (r *Report) writeHead(b *bytes.Buffer) {
 		if kind(res.Kind) != kindParked {
 			others = append(others, res.values(figOthers)...)
 		}
+	}
+	for _, c := range r.Translation {
+		others = append(others, c.OthersPercent...)
 	}
 	if len(others) == 0 {
 		return

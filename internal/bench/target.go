@@ -126,9 +126,17 @@ func (r *runner) launchHelper(ctx context.Context, t *target, kind, upstream str
 }
 
 func (r *runner) launchGateway(ctx context.Context, t *target, upstream string) error {
-	gw, err := r.opts.StartGateway(ctx, "http://"+upstream)
+	_, err := r.startGateway(ctx, t, []Agent{{ID: agentID, URL: "http://" + upstream}})
+	return err
+}
+
+// agentID names the agent of all workloads but translation.
+const agentID = "bench"
+
+func (r *runner) startGateway(ctx context.Context, t *target, agents []Agent) (Gateway, error) {
+	gw, err := r.opts.StartGateway(ctx, agents)
 	if err != nil {
-		return err
+		return Gateway{}, err
 	}
 	if gw.Stop != nil {
 		t.stop = gw.Stop
@@ -141,10 +149,10 @@ func (r *runner) launchGateway(ctx context.Context, t *target, upstream string) 
 		err = errors.New("the process id of the gateway is required")
 	}
 	if err != nil {
-		return errors.Join(err, t.stop())
+		return Gateway{}, errors.Join(err, t.stop())
 	}
 	t.header, t.pid, t.config = gw.Header, gw.PID, gw.Config
-	return nil
+	return gw, nil
 }
 
 // exit is how a child ended; err is nil for status 0.

@@ -13,6 +13,8 @@ const (
 	kindUnary  kind = "unary"
 	kindStream kind = "stream"
 	kindParked kind = "parked"
+	// kindTranslation is many small loads of its own.
+	kindTranslation kind = "translation"
 )
 
 // workload is one way of loading a target.
@@ -33,6 +35,7 @@ const (
 	loadStream      = "stream-64"
 	loadStreamPaced = "stream-64-paced"
 	loadParked      = "parked"
+	loadTranslation = "translation"
 )
 
 const (
@@ -51,6 +54,7 @@ func workloads() []workload {
 		{name: "unary-1k-open", title: "SendMessage of 1 KB, constant rate, latency from the intended start", kind: kindUnary, mode: modeEcho, size: 1 << 10, conns: openLoopConns, open: true},
 		{name: loadStream, title: fmt.Sprintf("stream of %d events sent at once, 1 connection", streamEvents), kind: kindStream, mode: modeBurst, size: streamSize, conns: 1},
 		{name: loadStreamPaced, title: fmt.Sprintf("stream of %d events, one each %v, %d connections", streamEvents, eventPause, pacedConns), kind: kindStream, mode: modePace, size: streamSize, conns: pacedConns},
+		{name: loadTranslation, title: "every caller with every agent", kind: kindTranslation},
 	}
 }
 

@@ -16,8 +16,9 @@ func (p *program) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure what the gateway costs beside other proxies", Args: cobra.NoArgs,
 		Long: `Measure, in one run on this machine, calls of an agent directly and through a byte relay,
-nginx, a bare httputil.ReverseProxy and a gateway that is started for it. Progress goes to
-standard error, the report to standard output as Markdown.`,
+nginx, a bare httputil.ReverseProxy and a gateway that is started for it; then what it costs the
+gateway when caller and agent speak different dialects (--workload translation for that alone).
+Progress goes to standard error, the report to standard output as Markdown.`,
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
 			if err := ranLocally(cmd); err != nil {
 				return err
@@ -43,6 +44,8 @@ standard error, the report to standard output as Markdown.`,
 	flags.DurationVar(&o.Settle, "settle", bench.DefaultSettle, "time after a round in which processor time still counts")
 	flags.Float64Var(&o.Rate, "rate", bench.DefaultRate, "calls per second of the open loop")
 	flags.IntVar(&o.ParkedStreams, "parked-streams", bench.DefaultParkedStreams, "streams that are held open at once")
+	flags.DurationVar(&o.TranslationDuration, "translation-duration", bench.DefaultTranslationDuration, "length of a round of a pair of dialects")
+	flags.IntVar(&o.TranslationRounds, "translation-rounds", bench.DefaultTranslationRounds, "rounds of each pair of dialects")
 	flags.BoolVar(&o.WithoutNginx, "without-nginx", false, "leave nginx out")
 	flags.StringVar(&o.NginxPath, "nginx", "", "the nginx binary; looked for unless given")
 	flags.StringVar(&o.JSONOut, "json", "", "file that receives the report as JSON")
@@ -70,9 +73,8 @@ const (
 
 // Names that the benchmark gives to its things.
 const (
-	benchTeam  = "bench"
-	benchKey   = "bench"
-	benchAgent = "bench"
+	benchTeam = "bench"
+	benchKey  = "bench"
 )
 
 var errBenchEnded = errors.New("the gateway ended")

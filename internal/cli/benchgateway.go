@@ -28,8 +28,8 @@ type benchGateway struct {
 	executable string
 }
 
-// start starts one with its own database and registers the agent at upstreamURL.
-func (b *benchGateway) start(ctx context.Context, upstreamURL string) (_ bench.Gateway, err error) {
+// start starts one with its own database and registers the agents.
+func (b *benchGateway) start(ctx context.Context, agents []bench.Agent) (_ bench.Gateway, err error) {
 	executable := b.executable
 	if executable == "" {
 		if executable, err = os.Executable(); err != nil {
@@ -46,21 +46,22 @@ func (b *benchGateway) start(ctx context.Context, upstreamURL string) (_ bench.G
 		return bench.Gateway{}, errors.Join(err, os.RemoveAll(dir))
 	}
 	stop := func() error { return errors.Join(p.stop(), os.RemoveAll(dir)) }
-	secret, err := register(ctx, p.url, admin, upstreamURL)
+	secret, err := register(ctx, p.url, admin, agents)
 	if err != nil {
 		return bench.Gateway{}, errors.Join(err, stop())
 	}
 	return bench.Gateway{
-		URL:    p.url + "/a2a/" + benchAgent,
-		Header: http.Header{"Authorization": {"Bearer " + secret}, "A2a-Version": {version10}},
-		PID:    p.cmd.Process.Pid,
-		Config: []string{"auth", "record"},
-		Stop:   stop,
+		URL:     p.url + "/a2a/" + agents[0].ID,
+		Address: p.url,
+		Header:  http.Header{"Authorization": {"Bearer " + secret}, "A2a-Version": {version10}},
+		PID:     p.cmd.Process.Pid,
+		Config:  []string{"auth", "record"},
+		Stop:    stop,
 	}, nil
 }
 
-// register makes the team, key and agent that the calls need.
-func register(ctx context.Context, url, admin, upstreamURL string) (secret string, err error) {
+// register makes the team, key and agents that the calls need.
+func register(ctx context.Context, url, admin string, agents []bench.Agent) (secret string, err error) {
 	m := newManagement(settings{server: url, key: admin})
 	defer m.close()
 	if _, err := m.identity.CreateTeam(ctx, &identityv1.CreateTeamRequest{TeamId: benchTeam}); err != nil {
@@ -70,11 +71,13 @@ func register(ctx context.Context, url, admin, upstreamURL string) (secret strin
 	if err != nil {
 		return "", fmt.Errorf("create key: %w", err)
 	}
-	_, err = m.registry.CreateAgent(ctx, &registryv1.CreateAgentRequest{AgentId: benchAgent, Agent: &registryv1.Agent{
-		Team: full(teamsCollection, benchTeam), Endpoints: []*registryv1.Endpoint{{Url: upstreamURL}},
-	}})
-	if err != nil {
-		return "", fmt.Errorf("create agent: %w", err)
+	for _, a := range agents {
+		_, err = m.registry.CreateAgent(ctx, &registryv1.CreateAgentRequest{AgentId: a.ID, Agent: &registryv1.Agent{
+			Team: full(teamsCollection, benchTeam), Endpoints: []*registryv1.Endpoint{{Url: a.URL}},
+		}})
+		if err != nil {
+			return "", fmt.Errorf("create agent %s: %w", a.ID, err)
+		}
 	}
 	return key.GetSecret(), nil
 }

@@ -81,6 +81,8 @@ func nextSteps(reason string, metadata map[string]string) []string {
 		return []string{"leave --version out, so that the version of the agent's card is used"}
 	case "PUSH_NOTIFICATION_NOT_SUPPORTED":
 		return []string{"the agent's owner can allow it: signalbox agents update NAME --push direct --push-host HOST"}
+	case "REVOKED":
+		return []string{"see whether the key and the agent may still be used: signalbox keys get NAME, signalbox agents get NAME"}
 	case "UNSUPPORTED_OPERATION":
 		return []string{"the agent does not do this; its card says what it does: signalbox agents get NAME --card"}
 	}

@@ -82,7 +82,7 @@ func TestPrint_Golden(t *testing.T) {
 	summary := &auditv1.Event{
 		Name: "events/01a2026e-e779-7847-9165-cd1a1b0857b9", Sequence: 13, Time: before(time.Hour), IngestTime: before(time.Hour - time.Second),
 		Duration: durationpb.New(time.Second), Outcome: auditv1.Outcome_OUTCOME_SUMMARY, Count: 1200,
-		Error: &auditv1.CallError{Message: "1200 refusals from more than 4096 sources: CREDENTIALS_INVALID 1000, KEY_EXPIRED 200"},
+		Error: &auditv1.CallError{Message: "1200 calls from more than 4096 sources: CREDENTIALS_INVALID 1000, KEY_EXPIRED 200"},
 		Refusals: &auditv1.Refusals{Sources: 4096, SourcesCapped: true, Authenticated: 3, Reasons: []*auditv1.RefusalReason{
 			{Reason: "CREDENTIALS_INVALID", Count: 1000}, {Reason: "KEY_EXPIRED", Count: 200},
 		}},

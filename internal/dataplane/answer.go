@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/translate"
@@ -155,7 +156,10 @@ func (c *call) passError(a answer) {
 	outcome := c.agentError(a.err)
 	switch c.down.Binding {
 	case a2a.GRPC:
-		c.passTrailers(a)
+		if !c.passTrailers(a) {
+			c.replyError(outcome, http.StatusOK, a.err)
+			return
+		}
 		c.reply(outcome, http.StatusOK, nil)
 	case a2a.REST:
 		c.reply(outcome, a.status, a.raw)
@@ -164,18 +168,23 @@ func (c *call) passError(a answer) {
 	}
 }
 
-// passTrailers passes the status of an agent's reply in gRPC on as it came.
-func (c *call) passTrailers(a answer) {
+// passTrailers passes the status of an agent's reply in gRPC on as it came, and tells
+// whether there was one that callers can read.
+func (c *call) passTrailers(a answer) bool {
+	from := a.trailer
+	if len(from["Grpc-Status"]) == 0 {
+		from = a.header // a reply without a message has no other place for it
+	}
+	if _, err := strconv.ParseUint(from.Get("Grpc-Status"), 10, 31); err != nil {
+		return false
+	}
 	h := c.x.ReplyHeader()
 	for _, name := range []string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"} {
-		v := a.trailer[name]
-		if len(v) == 0 {
-			v = a.header[name] // a reply without a message has no other place for it
-		}
-		if len(v) > 0 {
+		if v := from[name]; len(v) > 0 {
 			h[http.TrailerPrefix+name] = v
 		}
 	}
+	return true
 }
 
 // agentError notes an error that the agent answered with.
@@ -185,13 +194,15 @@ func (c *call) agentError(e *a2a.Error) audit.Outcome {
 }
 
 // translatedError is an agent's error for a caller of another dialect. That the agent
-// refuses the gateway's credential says nothing about the caller's.
+// refuses the gateway's credential says nothing about the caller's, so neither code nor
+// status nor reason may say so: clients drop a credential that they take for refused.
 func translatedError(e *a2a.Error) *a2a.Error {
-	if e.Domain == a2a.ProtocolDomain || (e.Code != codeUnauthenticated && e.Code != codeDenied) {
+	if e.Code != codeUnauthenticated && e.Code != codeDenied {
 		return e
 	}
 	own := *e
 	own.Code, own.HTTPStatus, own.GRPCStatus = jsonrpc.CodeInternal, http.StatusBadGateway, 0
+	own.Reason, own.Domain = "", "" // those of the code
 	own.Message = "the agent refused the gateway's credential: " + e.Message
 	return &own
 }

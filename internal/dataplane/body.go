@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
 )
 
@@ -75,9 +76,10 @@ func (c *call) readBody() *fault {
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			// The deadline stays, so that nobody waits for the rest of the body.
-			c.x.ReplyHeader().Set("Connection", "close")
+			c.endConnection()
 			return &fault{
-				status: http.StatusRequestTimeout, code: jsonrpc.CodeInvalidRequest, reason: "REQUEST_TIMEOUT", outcome: audit.Refused,
+				status: http.StatusRequestTimeout, grpc: a2a.GRPCDeadlineExceeded,
+				code: jsonrpc.CodeInvalidRequest, reason: "REQUEST_TIMEOUT", outcome: audit.Refused,
 				message: fmt.Sprintf("the body came too slowly: %d bytes in %s", len(buf), allowed),
 			}
 		default:
@@ -90,11 +92,20 @@ func (c *call) readBody() *fault {
 	}
 }
 
+// endConnection ends the connection with the reply, because what is left of the body is
+// not read. In HTTP/2 only the stream ends, which it does anyway: calls of others share
+// the connection.
+func (c *call) endConnection() {
+	if c.x.ProtoMajor() < 2 {
+		c.x.ReplyHeader().Set("Connection", "close")
+	}
+}
+
 func (c *call) tooLarge() *fault {
-	// What is left of the body is not read, so the connection cannot be used again.
-	c.x.ReplyHeader().Set("Connection", "close")
+	c.endConnection()
 	return &fault{
-		status: http.StatusRequestEntityTooLarge, code: jsonrpc.CodeInvalidRequest, reason: "REQUEST_TOO_LARGE", outcome: audit.Refused,
+		status: http.StatusRequestEntityTooLarge, grpc: a2a.GRPCResourceExhausted,
+		code: jsonrpc.CodeInvalidRequest, reason: "REQUEST_TOO_LARGE", outcome: audit.Refused,
 		message: fmt.Sprintf("the body is larger than %d bytes; pass large files by url", c.p.limits.RequestBytes),
 	}
 }

@@ -85,6 +85,7 @@ var (
 	headerJSON    = []string{"application/json"}
 	headerA2AJSON = []string{"application/a2a+json"}
 	headerGRPC    = []string{grpc.ContentType}
+	headerText    = []string{"text/plain; charset=utf-8"}
 )
 
 // replyResult records the end of a call and answers with a result in the caller's form.
@@ -99,13 +100,26 @@ func (c *call) replyError(outcome audit.Outcome, status int, e *a2a.Error) {
 	c.setType()
 	switch c.down.Binding {
 	case a2a.GRPC:
-		grpc.SetTrailersOnly(c.x.ReplyHeader(), e, c.down.Version)
+		h := c.x.ReplyHeader()
+		grpc.SetTrailersOnly(h, e, c.down.Version)
+		if !c.speaksGRPC() {
+			// Who came to a path of gRPC by mistake reads plain HTTP, and a proxy for gRPC-Web
+			// finds the status nevertheless.
+			h["Content-Type"] = headerText
+			c.reply(outcome, e.RESTStatus(c.down.Version), append([]byte(e.Message), '\n'))
+			return
+		}
 		c.reply(outcome, http.StatusOK, nil)
 	case a2a.REST:
 		c.reply(outcome, e.RESTStatus(c.down.Version), e.AppendREST(nil, c.down.Version))
 	default:
 		c.reply(outcome, status, c.errorBody(status, c.appendJSONRPCError(nil, e)))
 	}
+}
+
+// speaksGRPC tells whether a call on a path of gRPC is one of gRPC at all.
+func (c *call) speaksGRPC() bool {
+	return c.x.ProtoMajor() >= 2 && c.x.Method() == http.MethodPost && grpc.CheckContentType(c.x.Header().Get("Content-Type")) == nil
 }
 
 // errorBody is the body of an error of JSON-RPC, for a caller who has got nothing yet.

@@ -37,8 +37,8 @@ const (
 // fault is a refusal or failure as the caller will see it. Its text holds nothing of
 // an agent's address and nothing that another caller owns.
 type fault struct {
-	status     int // HTTP status when no stream has begun; 0 means 200
-	mirror     int // HTTP status when statuses are mirrored and in HTTP+JSON; 0 means status
+	status     int // HTTP status when no stream has begun; 0 means 200, in HTTP+JSON that of the code
+	mirror     int // HTTP status of JSON-RPC when statuses are mirrored; 0 means status
 	grpc       int // gRPC status; 0 means that of the code
 	code       int
 	reason     string
@@ -157,7 +157,7 @@ func upstreamUnreachable(message string) *fault {
 
 func upstreamTimeout(message string) *fault {
 	return &fault{
-		mirror: 503, grpc: statusDeadlineExceeded, code: codeUnavailable, reason: "UPSTREAM_TIMEOUT", message: message, outcome: audit.TimedOut,
+		mirror: 503, code: codeUnavailable, reason: "UPSTREAM_TIMEOUT", message: message, outcome: audit.TimedOut,
 	}
 }
 
@@ -190,9 +190,6 @@ func (f *fault) httpStatus(mirrored bool) int {
 	return 200
 }
 
-// statusDeadlineExceeded is the status of gRPC for what took too long.
-const statusDeadlineExceeded = 4
-
 // toError is the fault in no dialect yet.
 func (f *fault) toError() *a2a.Error {
 	if f.agent != nil {
@@ -204,9 +201,6 @@ func (f *fault) toError() *a2a.Error {
 	}
 	if e.Domain == "" {
 		e.Domain = domainGateway
-	}
-	if e.HTTPStatus == 0 {
-		e.HTTPStatus = f.mirror
 	}
 	if f.retryAfter != 0 {
 		e.Metadata = append(slices.Clip(e.Metadata), "retry_after_s", strconv.Itoa(f.retryAfter))

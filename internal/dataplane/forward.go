@@ -26,6 +26,12 @@ func (c *call) forward() {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(c.x.Context()))
 	defer cancel(nil)
 	defer context.AfterFunc(c.p.stop, func() { cancel(errShuttingDown) })()
+	defer func() {
+		if errors.Is(context.Cause(ctx), errRevoked) {
+			c.cancelRevokedTask()
+		}
+	}()
+	defer c.p.open.add(c, cancel)()
 	c.p.cfg.Metrics.upstream(1)
 	defer c.p.cfg.Metrics.upstream(-1)
 	defer c.noteDoubtfulPush()
@@ -120,6 +126,8 @@ func (c *call) ended(ctx context.Context) *fault {
 		f := unavailable("CALLER_LEFT", "the caller left")
 		f.outcome = audit.CallerLeft
 		return f
+	case errors.Is(cause, errRevoked):
+		return revoked()
 	case errors.Is(cause, errShuttingDown):
 		f := shuttingDown()
 		f.outcome = audit.Interrupted

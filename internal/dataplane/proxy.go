@@ -33,6 +33,8 @@ type Snapshots interface {
 	Current() *snapshot.Snapshot
 	// Age returns how long ago it was confirmed to be the newest there is.
 	Age() time.Duration
+	// Changed returns a channel that is closed when the snapshot is replaced.
+	Changed() <-chan struct{}
 }
 
 // PushAddresses decides whether a push address may be registered.
@@ -132,6 +134,7 @@ type Proxy struct {
 	cfg       Config
 	limits    Limits
 	instances instances
+	open      openCalls
 	draining  atomic.Bool
 	// stop ends what is still open when draining has taken too long.
 	stop       context.Context //nolint:containedctx // the life of the proxy, not of a call

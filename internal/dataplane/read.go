@@ -78,16 +78,8 @@ func (c *call) readREST() *fault {
 	if f := c.checkVersion("this is a path"); f != nil {
 		return f
 	}
-	if c.x.ContentLength() != 0 {
-		// A body is read when there is one, and most calls that need none have none.
-		if c.x.Header().Get("Content-Type") != "" || c.x.Method() == http.MethodPost {
-			if f := checkContentType(c.x.Header()); f != nil {
-				return f
-			}
-		}
-		if f := c.readBody(); f != nil {
-			return f
-		}
+	if f := c.readRESTBody(); f != nil {
+		return f
 	}
 	payload, e := req.Payload(c.body)
 	if e != nil {
@@ -103,6 +95,27 @@ func (c *call) readREST() *fault {
 	}
 	c.payload = payload
 	c.asks(params)
+	return nil
+}
+
+// readRESTBody reads the body, if there is one. Many calls have none, without saying
+// so, and need no content type then.
+func (c *call) readRESTBody() *fault {
+	length, h, post := c.x.ContentLength(), c.x.Header(), c.x.Method() == http.MethodPost
+	if length == 0 {
+		return nil
+	}
+	if (post && length > 0) || h.Get("Content-Type") != "" {
+		if f := checkContentType(h); f != nil {
+			return f
+		}
+	}
+	if f := c.readBody(); f != nil {
+		return f
+	}
+	if post && len(c.body) > 0 {
+		return checkContentType(h)
+	}
 	return nil
 }
 

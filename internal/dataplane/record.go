@@ -117,7 +117,7 @@ func (c *call) leaveBody() {
 		return
 	}
 	if length < 0 || length > shortBody {
-		c.x.ReplyHeader().Set("Connection", "close")
+		c.endConnection()
 	}
 	_ = c.x.SetReadDeadline(c.p.cfg.Clock.Now().Add(bodyWait))
 }

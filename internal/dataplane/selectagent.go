@@ -93,6 +93,8 @@ func (c *call) readGRPC() *fault {
 	message, err := grpc.ReadUnary(grpc.NewReader(bytes.NewReader(c.body), grpc.Encoding(h), int(c.p.limits.RequestBytes)))
 	if err != nil {
 		e := grpc.RequestError(err)
+		// Whoever may try again must know with what.
+		c.x.ReplyHeader().Set("Grpc-Accept-Encoding", grpc.AcceptedEncodings)
 		return &fault{code: int(e.Code), reason: e.Reason, message: e.Message, grpc: e.GRPCStatus, outcome: audit.Refused}
 	}
 	params, rpcErr := pb.ParseCall(c.down.Version, c.op, message)

@@ -177,7 +177,9 @@ func (w *streamWriter) agentError(a answer) {
 	case c.translated():
 		w.put(c.appendErrorEvent(nil, translatedError(a.err)), true)
 	case c.down.Binding == a2a.GRPC:
-		c.passTrailers(a)
+		if !c.passTrailers(a) {
+			grpc.SetTrailers(c.x.ReplyHeader(), a.err, c.down.Version)
+		}
 	default:
 		w.put(a.raw, true)
 	}

@@ -38,6 +38,8 @@ type Writer interface {
 	CreateAgent(ctx context.Context, author string, a Agent) (Agent, int64, error)
 	// UpdateAgent changes an agent. It returns ErrAgentNotFound, or a *NameTakenError.
 	UpdateAgent(ctx context.Context, author string, uid uuid.UUID, edit func(*Agent) (bool, error)) (Agent, int64, error)
+	// SetAgentState changes an agent as UpdateAgent does, and notes in the history why.
+	SetAgentState(ctx context.Context, author, reason string, uid uuid.UUID, edit func(*Agent) (bool, error)) (Agent, int64, error)
 	// DeleteAgent removes an agent that check does not object to, or returns
 	// ErrAgentNotFound.
 	DeleteAgent(ctx context.Context, author string, uid uuid.UUID, check func(Agent) error) (int64, error)

@@ -178,6 +178,8 @@ type Agent struct {
 	Aliases     []string
 	Visibility  Visibility
 	State       State
+	// Suspension is set while State is SUSPENDED.
+	Suspension Suspension
 	Push        PushMode
 	PushHosts   []string // lower case, "*." in front for every name below
 	// ForwardHeaders are canonical names of request headers passed on.

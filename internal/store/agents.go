@@ -30,6 +30,8 @@ type agentDocument struct {
 	Aliases            []string            `json:"aliases"`
 	Visibility         string              `json:"visibility"`
 	State              string              `json:"state"`
+	SuspendedFrom      string              `json:"suspended_from,omitempty"`
+	SuspendReason      string              `json:"suspend_reason,omitempty"`
 	Push               string              `json:"push"`
 	PushAllowedHosts   []string            `json:"push_allowed_hosts"`
 	ForwardHeaders     []string            `json:"forward_headers"`
@@ -50,7 +52,8 @@ func agentDoc(a registry.Agent) agentDocument {
 	sum := sha256.Sum256(a.Card)
 	return agentDocument{
 		Name: a.Name(), Team: identity.TeamName(a.Team), DisplayName: a.DisplayName, Description: a.Description, Tags: a.Tags,
-		Aliases: a.Aliases, Visibility: string(a.Visibility), State: string(a.State), Push: string(a.Push), PushAllowedHosts: a.PushHosts,
+		Aliases: a.Aliases, Visibility: string(a.Visibility), State: string(a.State),
+		SuspendedFrom: string(a.Suspension.From), SuspendReason: a.Suspension.Reason, Push: string(a.Push), PushAllowedHosts: a.PushHosts,
 		ForwardHeaders: a.ForwardHeaders, TrustCardAuthority: a.TrustCardAuthority, PreferredDialects: dialectNames(a.PreferredDialects),
 		CardShape: string(a.CardShape), CardKeys: a.CardKeys, Revision: a.Revision,
 		CardSource: string(a.CardSource), CardSHA256: hex.EncodeToString(sum[:]),
@@ -75,6 +78,9 @@ func agentOf(row agentRow) (registry.Agent, error) {
 		UID: row.Agent.UID, ID: row.Agent.AgentID, TeamUID: row.Agent.TeamUID, Team: row.TeamID,
 		DisplayName: row.Agent.DisplayName, Description: row.Agent.Description, Tags: row.Agent.Tags, Aliases: row.Aliases,
 		Visibility: registry.Visibility(row.Agent.Visibility), State: registry.State(row.Agent.LifecycleState),
+		Suspension: registry.Suspension{
+			From: registry.State(row.Agent.SuspendedFrom), Reason: row.Agent.SuspendReason, Time: moment(row.Agent.SuspendTime),
+		},
 		Push: registry.PushMode(row.Agent.PushMode), PushHosts: row.Agent.PushAllowedHosts, ForwardHeaders: row.Agent.ForwardHeaders,
 		TrustCardAuthority: row.Agent.TrustCardAuthority, CardShape: registry.CardShape(row.Agent.CardShape), CardKeys: row.Agent.CardKeys,
 		Warnings: row.Agent.Warnings,
@@ -222,6 +228,13 @@ func (s *Store) writeRevision(ctx context.Context, tx pgx.Tx, a registry.Agent) 
 func (s *Store) UpdateAgent(
 	ctx context.Context, author string, uid uuid.UUID, edit func(*registry.Agent) (bool, error),
 ) (registry.Agent, int64, error) {
+	return s.SetAgentState(ctx, author, "", uid, edit)
+}
+
+// SetAgentState implements [registry.Writer].
+func (s *Store) SetAgentState(
+	ctx context.Context, author, reason string, uid uuid.UUID, edit func(*registry.Agent) (bool, error),
+) (registry.Agent, int64, error) {
 	var a registry.Agent
 	revision, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
 		var err error
@@ -245,7 +258,8 @@ func (s *Store) UpdateAgent(
 		a.Etag = newEtag()
 		err = s.queries.AgentUpdate(ctx, tx, dbsqlc.AgentUpdateParams{
 			UID: uid, DisplayName: a.DisplayName, Description: a.Description, Tags: orEmpty(a.Tags), Visibility: string(a.Visibility),
-			PushMode: string(a.Push), PushAllowedHosts: orEmpty(a.PushHosts), ForwardHeaders: orEmpty(a.ForwardHeaders),
+			LifecycleState: string(a.State), SuspendedFrom: string(a.Suspension.From), SuspendReason: a.Suspension.Reason,
+			SuspendTime: optional(a.Suspension.Time), PushMode: string(a.Push), PushAllowedHosts: orEmpty(a.PushHosts), ForwardHeaders: orEmpty(a.ForwardHeaders),
 			TrustCardAuthority: a.TrustCardAuthority, PreferredDialects: dialectNames(a.PreferredDialects), CardShape: string(a.CardShape),
 			CardKeys: a.CardKeys, Warnings: orEmpty(a.Warnings), CurrentRevision: a.Revision,
 			Etag: a.Etag, UpdateTime: a.UpdateTime,
@@ -259,7 +273,8 @@ func (s *Store) UpdateAgent(
 			}
 		}
 		return change{
-			kind: "agent", verb: "update", uid: uid, name: a.Name(), author: author, before: before, after: agentDoc(a), at: a.UpdateTime,
+			kind: "agent", verb: "update", uid: uid, name: a.Name(), author: author, reason: reason, before: before, after: agentDoc(a),
+			at: a.UpdateTime,
 		}, nil
 	})
 	return a, revision, err

@@ -68,6 +68,15 @@ func (s *Events) Heartbeat(ctx context.Context, p audit.Process, servedRevision 
 	return nil
 }
 
+// Leave says that p's replica serves no calls until it is registered again.
+func (s *Events) Leave(ctx context.Context, p audit.Process) error {
+	err := s.queries.ReplicaStop(ctx, s.pool, dbsqlc.ReplicaStopParams{ReplicaUID: p.Replica, InstanceID: p.Instance})
+	if err != nil {
+		return fault(fmt.Errorf("stop replica: %w", err))
+	}
+	return nil
+}
+
 // Recorded returns those of the calls that have an event, and those that are open.
 func (s *Events) Recorded(ctx context.Context, invocations []uuid.UUID) (ended, open []uuid.UUID, err error) {
 	// In this order none is missed that ends in between.

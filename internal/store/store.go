@@ -113,6 +113,7 @@ type change struct {
 	uid           uuid.UUID
 	name          string
 	author        string
+	reason        string // in the author's words; may be empty
 	before, after any // documents without secrets; nil where there is none
 	at            time.Time
 }
@@ -142,7 +143,7 @@ func (s *Store) configure(ctx context.Context, f func(ctx context.Context, tx pg
 		}
 		err = s.queries.ConfigChangeInsert(ctx, tx, dbsqlc.ConfigChangeInsertParams{
 			Revision: revision, ResourceKind: c.kind, ResourceUID: c.uid, ResourceName: c.name, Verb: c.verb,
-			Author: c.author, BeforeState: before, AfterState: after, ChangeTime: c.at,
+			Author: c.author, Reason: c.reason, BeforeState: before, AfterState: after, ChangeTime: c.at,
 		})
 		if err != nil {
 			return fmt.Errorf("append to history: %w", err)

@@ -257,6 +257,8 @@ type Stats struct {
 	Unreleased uint64
 	// SpareReady says that the next segment is prepared.
 	SpareReady bool
+	// SpareFailed says that it could not be prepared, which is tried again: the disk may be full.
+	SpareFailed bool
 	// Damaged counts places of damage found since Open, torn entries among them.
 	Damaged int64
 }
@@ -271,7 +273,7 @@ func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	segs := *s.segments.Load()
-	st.UsedBytes, st.Segments, st.SpareReady = s.used, len(segs), s.spare != nil
+	st.UsedBytes, st.Segments, st.SpareReady, st.SpareFailed = s.used, len(segs), s.spare != nil, s.spareErr != nil
 	for _, g := range segs {
 		st.DiskBytes += int64(len(g.data))
 	}

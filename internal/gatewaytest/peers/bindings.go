@@ -87,9 +87,11 @@ type Cell struct {
 // bytes there where all others put base64.
 func rawFiles(k Kind, b wire.Binding) bool { return k == JS03 && b != wire.JSONRPC }
 
-// NoFiles tells whether the two sides cannot exchange files with nothing in between.
+// NoFiles tells whether the two sides cannot exchange files: both have the protobuf
+// messages of 0.3, whose bytes nobody in between changes, and disagree on them.
 func (c Cell) NoFiles() bool {
-	return c.Client.Dialect(c.ClientBinding) == c.Agent.Dialect(c.AgentBinding) &&
+	messages := func(k Kind, b wire.Binding) bool { return k.Version() == Version03 && b != wire.JSONRPC }
+	return messages(c.Client, c.ClientBinding) && messages(c.Agent, c.AgentBinding) &&
 		rawFiles(c.Client, c.ClientBinding) != rawFiles(c.Agent, c.AgentBinding)
 }
 

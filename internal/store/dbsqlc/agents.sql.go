@@ -24,7 +24,7 @@ func (q *Queries) AgentDelete(ctx context.Context, db DBTX, uid uuid.UUID) error
 }
 
 const agentGet = `-- name: AgentGet :one
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -68,6 +68,9 @@ func (q *Queries) AgentGet(ctx context.Context, db DBTX, agentID string) (AgentG
 		&i.Agent.PreferredDialects,
 		&i.Agent.CardShape,
 		&i.Agent.CardKeys,
+		&i.Agent.SuspendedFrom,
+		&i.Agent.SuspendReason,
+		&i.Agent.SuspendTime,
 		&i.TeamID,
 		&i.AgentRevision.AgentUID,
 		&i.AgentRevision.Revision,
@@ -84,7 +87,7 @@ func (q *Queries) AgentGet(ctx context.Context, db DBTX, agentID string) (AgentG
 }
 
 const agentGetByUID = `-- name: AgentGetByUID :one
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -128,6 +131,9 @@ func (q *Queries) AgentGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (Ag
 		&i.Agent.PreferredDialects,
 		&i.Agent.CardShape,
 		&i.Agent.CardKeys,
+		&i.Agent.SuspendedFrom,
+		&i.Agent.SuspendReason,
+		&i.Agent.SuspendTime,
 		&i.TeamID,
 		&i.AgentRevision.AgentUID,
 		&i.AgentRevision.Revision,
@@ -307,7 +313,7 @@ func (q *Queries) AgentRevisionInsert(ctx context.Context, db DBTX, arg AgentRev
 }
 
 const agentSnapshot = `-- name: AgentSnapshot :many
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -356,6 +362,9 @@ func (q *Queries) AgentSnapshot(ctx context.Context, db DBTX) ([]AgentSnapshotRo
 			&i.Agent.PreferredDialects,
 			&i.Agent.CardShape,
 			&i.Agent.CardKeys,
+			&i.Agent.SuspendedFrom,
+			&i.Agent.SuspendReason,
+			&i.Agent.SuspendTime,
 			&i.TeamID,
 			&i.AgentRevision.AgentUID,
 			&i.AgentRevision.Revision,
@@ -379,7 +388,7 @@ func (q *Queries) AgentSnapshot(ctx context.Context, db DBTX) ([]AgentSnapshotRo
 }
 
 const agentSnapshotOf = `-- name: AgentSnapshotOf :many
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -429,6 +438,9 @@ func (q *Queries) AgentSnapshotOf(ctx context.Context, db DBTX, uids []uuid.UUID
 			&i.Agent.PreferredDialects,
 			&i.Agent.CardShape,
 			&i.Agent.CardKeys,
+			&i.Agent.SuspendedFrom,
+			&i.Agent.SuspendReason,
+			&i.Agent.SuspendTime,
 			&i.TeamID,
 			&i.AgentRevision.AgentUID,
 			&i.AgentRevision.Revision,
@@ -457,18 +469,22 @@ SET display_name = $1,
     description = $2,
     tags = $3,
     visibility = $4,
-    push_mode = $5,
-    push_allowed_hosts = $6,
-    forward_headers = $7,
-    trust_card_authority = $8,
-    preferred_dialects = $9,
-    card_shape = $10,
-    card_keys = $11,
-    warnings = $12,
-    current_revision = $13,
-    etag = $14,
-    update_time = $15
-WHERE uid = $16
+    lifecycle_state = $5,
+    suspended_from = $6,
+    suspend_reason = $7,
+    suspend_time = $8,
+    push_mode = $9,
+    push_allowed_hosts = $10,
+    forward_headers = $11,
+    trust_card_authority = $12,
+    preferred_dialects = $13,
+    card_shape = $14,
+    card_keys = $15,
+    warnings = $16,
+    current_revision = $17,
+    etag = $18,
+    update_time = $19
+WHERE uid = $20
 `
 
 type AgentUpdateParams struct {
@@ -476,6 +492,10 @@ type AgentUpdateParams struct {
 	Description        string
 	Tags               []string
 	Visibility         string
+	LifecycleState     string
+	SuspendedFrom      string
+	SuspendReason      string
+	SuspendTime        *time.Time
 	PushMode           string
 	PushAllowedHosts   []string
 	ForwardHeaders     []string
@@ -497,6 +517,10 @@ func (q *Queries) AgentUpdate(ctx context.Context, db DBTX, arg AgentUpdateParam
 		arg.Description,
 		arg.Tags,
 		arg.Visibility,
+		arg.LifecycleState,
+		arg.SuspendedFrom,
+		arg.SuspendReason,
+		arg.SuspendTime,
 		arg.PushMode,
 		arg.PushAllowedHosts,
 		arg.ForwardHeaders,

@@ -112,9 +112,9 @@ func (q *Queries) ConfigChangeDeleted(ctx context.Context, db DBTX, afterRevisio
 
 const configChangeInsert = `-- name: ConfigChangeInsert :exec
 INSERT INTO config_changes (
-    revision, resource_kind, resource_uid, resource_name, verb, author, before_state, after_state, change_time
+    revision, resource_kind, resource_uid, resource_name, verb, author, reason, before_state, after_state, change_time
 ) VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
 )
 `
 
@@ -125,6 +125,7 @@ type ConfigChangeInsertParams struct {
 	ResourceName string
 	Verb         string
 	Author       string
+	Reason       string
 	BeforeState  json.RawMessage
 	AfterState   json.RawMessage
 	ChangeTime   time.Time
@@ -139,6 +140,7 @@ func (q *Queries) ConfigChangeInsert(ctx context.Context, db DBTX, arg ConfigCha
 		arg.ResourceName,
 		arg.Verb,
 		arg.Author,
+		arg.Reason,
 		arg.BeforeState,
 		arg.AfterState,
 		arg.ChangeTime,

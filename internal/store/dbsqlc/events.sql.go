@@ -319,6 +319,50 @@ func (q *Queries) ReplicaHeartbeat(ctx context.Context, db DBTX, arg ReplicaHear
 	return result.RowsAffected(), nil
 }
 
+const replicaList = `-- name: ReplicaList :many
+SELECT replica_uid, served_revision, heartbeat_time,
+    extract(epoch FROM clock_timestamp() - heartbeat_time)::float8 AS silent_seconds
+FROM replicas
+WHERE stop_time IS NULL
+    AND ($1::float8 IS NULL
+        OR heartbeat_time >= clock_timestamp() - make_interval(secs => $1::float8))
+ORDER BY heartbeat_time DESC, replica_uid
+`
+
+type ReplicaListRow struct {
+	ReplicaUID     uuid.UUID
+	ServedRevision int64
+	HeartbeatTime  time.Time
+	SilentSeconds  float64
+}
+
+// ReplicaList returns the replicas that may serve calls: those that have not said that
+// they stopped, and that gave a sign of life not longer ago than given, or ever.
+func (q *Queries) ReplicaList(ctx context.Context, db DBTX, ageSeconds *float64) ([]ReplicaListRow, error) {
+	rows, err := db.Query(ctx, replicaList, ageSeconds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReplicaListRow
+	for rows.Next() {
+		var i ReplicaListRow
+		if err := rows.Scan(
+			&i.ReplicaUID,
+			&i.ServedRevision,
+			&i.HeartbeatTime,
+			&i.SilentSeconds,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const replicaLock = `-- name: ReplicaLock :one
 SELECT shipped_through, instance_id FROM replicas WHERE replica_uid = $1 FOR UPDATE
 `
@@ -343,7 +387,8 @@ VALUES ($1, $2, $3)
 ON CONFLICT (replica_uid) DO UPDATE
 SET replica_epoch = GREATEST(replicas.replica_epoch, excluded.replica_epoch),
     instance_id = excluded.instance_id,
-    heartbeat_time = clock_timestamp()
+    heartbeat_time = clock_timestamp(),
+    stop_time = NULL
 RETURNING shipped_through
 `
 
@@ -360,6 +405,23 @@ func (q *Queries) ReplicaRegister(ctx context.Context, db DBTX, arg ReplicaRegis
 	var shipped_through int64
 	err := row.Scan(&shipped_through)
 	return shipped_through, err
+}
+
+const replicaStop = `-- name: ReplicaStop :exec
+UPDATE replicas
+SET stop_time = clock_timestamp()
+WHERE replica_uid = $1 AND instance_id = $2
+`
+
+type ReplicaStopParams struct {
+	ReplicaUID uuid.UUID
+	InstanceID uuid.UUID
+}
+
+// ReplicaStop says that the replica serves no calls any more.
+func (q *Queries) ReplicaStop(ctx context.Context, db DBTX, arg ReplicaStopParams) error {
+	_, err := db.Exec(ctx, replicaStop, arg.ReplicaUID, arg.InstanceID)
+	return err
 }
 
 const unreadableEntryInsert = `-- name: UnreadableEntryInsert :exec

@@ -37,6 +37,9 @@ type Agent struct {
 	PreferredDialects  []string
 	CardShape          string
 	CardKeys           string
+	SuspendedFrom      string
+	SuspendReason      string
+	SuspendTime        *time.Time
 }
 
 type AgentName struct {
@@ -67,6 +70,7 @@ type ConfigChange struct {
 	BeforeState  json.RawMessage
 	AfterState   json.RawMessage
 	ChangeTime   time.Time
+	Reason       string
 }
 
 type ConfigurationRevision struct {
@@ -192,6 +196,7 @@ type Replica struct {
 	ServedRevision int64
 	HeartbeatTime  time.Time
 	CreateTime     time.Time
+	StopTime       *time.Time
 }
 
 type SharedSecret struct {

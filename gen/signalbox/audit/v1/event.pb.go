@@ -44,8 +44,13 @@ const (
 	Outcome_OUTCOME_CALLER_LEFT Outcome = 6
 	// The gateway stopped before it saw the end of the call.
 	Outcome_OUTCOME_INTERRUPTED Outcome = 7
-	// Not one call: a count of refusals before authentication.
+	// Not one call: a count of calls that have no event of their own. They were refused
+	// before authentication, or while the local record was nearly full, or served without a
+	// credential.
 	Outcome_OUTCOME_SUMMARY Outcome = 8
+	// The caller lost its right to the call while the agent worked on it: its key, its team
+	// or the agent was disabled.
+	Outcome_OUTCOME_REVOKED Outcome = 9
 )
 
 // Enum value maps for Outcome.
@@ -60,6 +65,7 @@ var (
 		6: "OUTCOME_CALLER_LEFT",
 		7: "OUTCOME_INTERRUPTED",
 		8: "OUTCOME_SUMMARY",
+		9: "OUTCOME_REVOKED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -71,6 +77,7 @@ var (
 		"OUTCOME_CALLER_LEFT": 6,
 		"OUTCOME_INTERRUPTED": 7,
 		"OUTCOME_SUMMARY":     8,
+		"OUTCOME_REVOKED":     9,
 	}
 )
 
@@ -121,8 +128,8 @@ type Event struct {
 	Outcome Outcome `protobuf:"varint,7,opt,name=outcome,proto3,enum=signalbox.audit.v1.Outcome" json:"outcome,omitempty"`
 	// What went wrong; absent when nothing did.
 	Error *CallError `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
-	// How many calls this event stands for: 1, or the number of refusals that a
-	// SUMMARY counts.
+	// How many calls this event stands for: 1, or the number of those that a SUMMARY
+	// counts.
 	Count int64 `protobuf:"varint,9,opt,name=count,proto3" json:"count,omitempty"`
 	// Whether the caller had gone before the end.
 	CallerLeft bool `protobuf:"varint,10,opt,name=caller_left,json=callerLeft,proto3" json:"caller_left,omitempty"`
@@ -550,8 +557,9 @@ func (x *CallError) GetMessage() string {
 	return ""
 }
 
-// Refusals says what the refusals of a SUMMARY were. Their number is the count of the
-// event; its time and duration span them.
+// Refusals says which calls a SUMMARY counts: refusals, and calls without a credential
+// that were served, such as reads of the cards of PUBLIC agents. Their number is the
+// count of the event; its time and duration span them.
 type Refusals struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many sources they came from: IPv4 addresses, and networks of 64 bits of IPv6.
@@ -560,7 +568,7 @@ type Refusals struct {
 	SourcesCapped bool `protobuf:"varint,2,opt,name=sources_capped,json=sourcesCapped,proto3" json:"sources_capped,omitempty"`
 	// How many of them came from callers whose credentials had been verified.
 	Authenticated int64 `protobuf:"varint,3,opt,name=authenticated,proto3" json:"authenticated,omitempty"`
-	// How many had each reason, in the order of the reasons' names.
+	// How many there were of each reason, in the order of the reasons' names.
 	Reasons       []*RefusalReason `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -624,13 +632,14 @@ func (x *Refusals) GetReasons() []*RefusalReason {
 	return nil
 }
 
-// RefusalReason is how many of the refusals of a SUMMARY had one reason.
+// RefusalReason is how many of the calls that a SUMMARY counts had one reason.
 type RefusalReason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Reason, as in signalbox.error.v1.Reason without its prefix; OTHER for reasons beyond
-	// those that are told apart.
+	// Reason, as in signalbox.error.v1.Reason without its prefix; SUCCEEDED for calls
+	// that were served without a credential; OTHER for reasons beyond those that are told
+	// apart.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	// How many had it.
+	// How many there were.
 	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -858,7 +867,7 @@ const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\acontext\x18\a \x03(\v2).signalbox.audit.v1.Decision.ContextEntryB\x15\xbaH\x12\x9a\x01\x0f\x10d\"\x04r\x02\x18d*\x05r\x03\x18\xd0\x0fR\acontext\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xd9\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xee\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n" +
@@ -868,7 +877,8 @@ const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\x11OUTCOME_TIMED_OUT\x10\x05\x12\x17\n" +
 	"\x13OUTCOME_CALLER_LEFT\x10\x06\x12\x17\n" +
 	"\x13OUTCOME_INTERRUPTED\x10\a\x12\x13\n" +
-	"\x0fOUTCOME_SUMMARY\x10\bB\xd1\x01\n" +
+	"\x0fOUTCOME_SUMMARY\x10\b\x12\x13\n" +
+	"\x0fOUTCOME_REVOKED\x10\tB\xd1\x01\n" +
 	"\x16com.signalbox.audit.v1B\n" +
 	"EventProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/audit/v1;auditv1\xa2\x02\x03SAX\xaa\x02\x12Signalbox.Audit.V1\xca\x02\x12Signalbox\\Audit\\V1\xe2\x02\x1eSignalbox\\Audit\\V1\\GPBMetadata\xea\x02\x14Signalbox::Audit::V1b\x06proto3"
 

@@ -79,6 +79,8 @@ const (
 	Reason_REASON_CARD_UNAVAILABLE Reason = 30
 	// The address may not be dialled; metadata names the setting.
 	Reason_REASON_ADDRESS_FORBIDDEN Reason = 31
+	// The agent's state does not allow this; metadata names the state.
+	Reason_REASON_AGENT_STATE Reason = 32
 	// The agent could not be reached.
 	Reason_REASON_UPSTREAM_UNREACHABLE Reason = 40
 	// The agent did not answer in time.
@@ -136,6 +138,9 @@ const (
 	Reason_REASON_PUSH_CONFIG_NOT_DELETED Reason = 78
 	// The agent's dialect has no counterpart of the operation (A2A's own error).
 	Reason_REASON_UNSUPPORTED_OPERATION Reason = 79
+	// The right to a call ended while the agent worked on it: the key or its team was
+	// disabled, or the agent was suspended or taken away.
+	Reason_REASON_REVOKED Reason = 80
 	// A fault of the gateway; its log has the cause.
 	Reason_REASON_INTERNAL Reason = 90
 )
@@ -167,6 +172,7 @@ var (
 		29: "REASON_CARD_INVALID",
 		30: "REASON_CARD_UNAVAILABLE",
 		31: "REASON_ADDRESS_FORBIDDEN",
+		32: "REASON_AGENT_STATE",
 		40: "REASON_UPSTREAM_UNREACHABLE",
 		41: "REASON_UPSTREAM_TIMEOUT",
 		43: "REASON_UPSTREAM_INTERRUPTED",
@@ -194,6 +200,7 @@ var (
 		77: "REASON_CALLER_LEFT",
 		78: "REASON_PUSH_CONFIG_NOT_DELETED",
 		79: "REASON_UNSUPPORTED_OPERATION",
+		80: "REASON_REVOKED",
 		90: "REASON_INTERNAL",
 	}
 	Reason_value = map[string]int32{
@@ -221,6 +228,7 @@ var (
 		"REASON_CARD_INVALID":                    29,
 		"REASON_CARD_UNAVAILABLE":                30,
 		"REASON_ADDRESS_FORBIDDEN":               31,
+		"REASON_AGENT_STATE":                     32,
 		"REASON_UPSTREAM_UNREACHABLE":            40,
 		"REASON_UPSTREAM_TIMEOUT":                41,
 		"REASON_UPSTREAM_INTERRUPTED":            43,
@@ -248,6 +256,7 @@ var (
 		"REASON_CALLER_LEFT":                     77,
 		"REASON_PUSH_CONFIG_NOT_DELETED":         78,
 		"REASON_UNSUPPORTED_OPERATION":           79,
+		"REASON_REVOKED":                         80,
 		"REASON_INTERNAL":                        90,
 	}
 )
@@ -283,7 +292,7 @@ var File_signalbox_error_v1_reason_proto protoreflect.FileDescriptor
 
 const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xee\v\n" +
+	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\x9a\f\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n" +
@@ -309,7 +318,8 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x14REASON_ETAG_MISMATCH\x10\x1c\x12\x17\n" +
 	"\x13REASON_CARD_INVALID\x10\x1d\x12\x1b\n" +
 	"\x17REASON_CARD_UNAVAILABLE\x10\x1e\x12\x1c\n" +
-	"\x18REASON_ADDRESS_FORBIDDEN\x10\x1f\x12\x1f\n" +
+	"\x18REASON_ADDRESS_FORBIDDEN\x10\x1f\x12\x16\n" +
+	"\x12REASON_AGENT_STATE\x10 \x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_UNREACHABLE\x10(\x12\x1b\n" +
 	"\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1f\n" +
@@ -336,7 +346,8 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x1dREASON_INVALID_AGENT_RESPONSE\x10L\x12\x16\n" +
 	"\x12REASON_CALLER_LEFT\x10M\x12\"\n" +
 	"\x1eREASON_PUSH_CONFIG_NOT_DELETED\x10N\x12 \n" +
-	"\x1cREASON_UNSUPPORTED_OPERATION\x10O\x12\x13\n" +
+	"\x1cREASON_UNSUPPORTED_OPERATION\x10O\x12\x12\n" +
+	"\x0eREASON_REVOKED\x10P\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10ZB\xd4\x01\n" +
 	"\x16com.signalbox.error.v1B\vReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3"
 

@@ -8,6 +8,7 @@ package identityv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v1 "github.com/signalbox-dev/signalbox/gen/signalbox/rollout/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -47,7 +48,10 @@ type Key struct {
 	// When the key was created. Output only.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the key was last changed. Output only.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// Which replicas serve the change. Set in answers to UpdateKey, DisableKey and
+	// RotateKey unless the replicas could not be asked. Output only.
+	Rollout       *v1.Rollout `protobuf:"bytes,12,opt,name=rollout,proto3" json:"rollout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,11 +163,18 @@ func (x *Key) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Key) GetRollout() *v1.Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
 var File_signalbox_identity_v1_key_proto protoreflect.FileDescriptor
 
 const file_signalbox_identity_v1_key_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/identity/v1/key.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\x04\n" +
+	"\x1fsignalbox/identity/v1/key.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"signalbox/rollout/v1/rollout.proto\"\x96\x05\n" +
 	"\x03Key\x12W\n" +
 	"\x04name\x18\x01 \x01(\tBC\xbaH@r>2<^(teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})?$R\x04name\x12\x19\n" +
 	"\x03uid\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18$R\x03uid\x12+\n" +
@@ -180,7 +191,8 @@ const file_signalbox_identity_v1_key_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTimeB\xe4\x01\n" +
+	"updateTime\x127\n" +
+	"\arollout\x18\f \x01(\v2\x1d.signalbox.rollout.v1.RolloutR\arolloutB\xe4\x01\n" +
 	"\x19com.signalbox.identity.v1B\bKeyProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3"
 
 var (
@@ -199,6 +211,7 @@ var file_signalbox_identity_v1_key_proto_msgTypes = make([]protoimpl.MessageInfo
 var file_signalbox_identity_v1_key_proto_goTypes = []any{
 	(*Key)(nil),                   // 0: signalbox.identity.v1.Key
 	(*timestamppb.Timestamp)(nil), // 1: google.protobuf.Timestamp
+	(*v1.Rollout)(nil),            // 2: signalbox.rollout.v1.Rollout
 }
 var file_signalbox_identity_v1_key_proto_depIdxs = []int32{
 	1, // 0: signalbox.identity.v1.Key.expire_time:type_name -> google.protobuf.Timestamp
@@ -206,11 +219,12 @@ var file_signalbox_identity_v1_key_proto_depIdxs = []int32{
 	1, // 2: signalbox.identity.v1.Key.last_used_time:type_name -> google.protobuf.Timestamp
 	1, // 3: signalbox.identity.v1.Key.create_time:type_name -> google.protobuf.Timestamp
 	1, // 4: signalbox.identity.v1.Key.update_time:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2, // 5: signalbox.identity.v1.Key.rollout:type_name -> signalbox.rollout.v1.Rollout
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_identity_v1_key_proto_init() }

@@ -8,6 +8,7 @@ package registryv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v1 "github.com/signalbox-dev/signalbox/gen/signalbox/rollout/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
@@ -226,7 +227,7 @@ const (
 	State_STATE_RETIRED State = 5
 	// Approval was refused; not callable.
 	State_STATE_REJECTED State = 6
-	// Stopped at once; not callable.
+	// Stopped by SuspendAgent; not callable until ResumeAgent.
 	State_STATE_SUSPENDED State = 7
 )
 
@@ -463,7 +464,12 @@ type Agent struct {
 	CardVerification *CardVerification `protobuf:"bytes,27,opt,name=card_verification,json=cardVerification,proto3" json:"card_verification,omitempty"`
 	// How callers reach the agent, one for each dialect that the gateway offers for it;
 	// left out of lists. Output only.
-	Routes        []*Route `protobuf:"bytes,28,rep,name=routes,proto3" json:"routes,omitempty"`
+	Routes []*Route `protobuf:"bytes,28,rep,name=routes,proto3" json:"routes,omitempty"`
+	// Why and since when the agent is suspended; absent when it is not. Output only.
+	Suspension *Suspension `protobuf:"bytes,29,opt,name=suspension,proto3" json:"suspension,omitempty"`
+	// Which replicas serve the change. Set in answers to UpdateAgent, SuspendAgent and
+	// ResumeAgent unless the replicas could not be asked. Output only.
+	Rollout       *v1.Rollout `protobuf:"bytes,30,opt,name=rollout,proto3" json:"rollout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -694,6 +700,84 @@ func (x *Agent) GetRoutes() []*Route {
 	return nil
 }
 
+func (x *Agent) GetSuspension() *Suspension {
+	if x != nil {
+		return x.Suspension
+	}
+	return nil
+}
+
+func (x *Agent) GetRollout() *v1.Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+// Suspension says why and since when an agent is suspended.
+type Suspension struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// State that ResumeAgent brings back.
+	StateBefore State `protobuf:"varint,1,opt,name=state_before,json=stateBefore,proto3,enum=signalbox.registry.v1.State" json:"state_before,omitempty"`
+	// Reason that was given; empty for none.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When the agent was suspended.
+	SuspendTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=suspend_time,json=suspendTime,proto3" json:"suspend_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Suspension) Reset() {
+	*x = Suspension{}
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspension) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspension) ProtoMessage() {}
+
+func (x *Suspension) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspension.ProtoReflect.Descriptor instead.
+func (*Suspension) Descriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Suspension) GetStateBefore() State {
+	if x != nil {
+		return x.StateBefore
+	}
+	return State_STATE_UNSPECIFIED
+}
+
+func (x *Suspension) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Suspension) GetSuspendTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SuspendTime
+	}
+	return nil
+}
+
 // Endpoint is one instance of an agent.
 type Endpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -708,7 +792,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[1]
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +804,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[1]
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +817,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{1}
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Endpoint) GetUrl() string {
@@ -767,7 +851,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[2]
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +863,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[2]
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +876,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{2}
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Interface) GetBinding() string {
@@ -845,7 +929,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[3]
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +941,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[3]
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +954,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Route) GetDialect() string {
@@ -921,7 +1005,7 @@ type CardVerification struct {
 
 func (x *CardVerification) Reset() {
 	*x = CardVerification{}
-	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[4]
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1017,7 @@ func (x *CardVerification) String() string {
 func (*CardVerification) ProtoMessage() {}
 
 func (x *CardVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[4]
+	mi := &file_signalbox_registry_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1030,7 @@ func (x *CardVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CardVerification.ProtoReflect.Descriptor instead.
 func (*CardVerification) Descriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_signalbox_registry_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CardVerification) GetState() CardVerificationState {
@@ -967,7 +1051,7 @@ var File_signalbox_registry_v1_agent_proto protoreflect.FileDescriptor
 
 const file_signalbox_registry_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x0e\n" +
+	"!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"signalbox/rollout/v1/rollout.proto\"\x86\x0f\n" +
 	"\x05Agent\x12;\n" +
 	"\x04name\x18\x01 \x01(\tB'\xbaH$r\"2 ^(agents/[a-z][a-z0-9-]{0,62})?$R\x04name\x12\x19\n" +
 	"\x03uid\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18$R\x03uid\x12:\n" +
@@ -1005,7 +1089,16 @@ const file_signalbox_registry_v1_agent_proto_rawDesc = "" +
 	"card_shape\x18\x19 \x01(\x0e2 .signalbox.registry.v1.CardShapeB\b\xbaH\x05\x82\x01\x02\x10\x01R\tcardShape\x12&\n" +
 	"\tcard_keys\x18\x1a \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\bcardKeys\x12T\n" +
 	"\x11card_verification\x18\x1b \x01(\v2'.signalbox.registry.v1.CardVerificationR\x10cardVerification\x12>\n" +
-	"\x06routes\x18\x1c \x03(\v2\x1c.signalbox.registry.v1.RouteB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06routes\"[\n" +
+	"\x06routes\x18\x1c \x03(\v2\x1c.signalbox.registry.v1.RouteB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06routes\x12A\n" +
+	"\n" +
+	"suspension\x18\x1d \x01(\v2!.signalbox.registry.v1.SuspensionR\n" +
+	"suspension\x127\n" +
+	"\arollout\x18\x1e \x01(\v2\x1d.signalbox.rollout.v1.RolloutR\arollout\"\xb8\x01\n" +
+	"\n" +
+	"Suspension\x12I\n" +
+	"\fstate_before\x18\x01 \x01(\x0e2\x1c.signalbox.registry.v1.StateB\b\xbaH\x05\x82\x01\x02\x10\x01R\vstateBefore\x12 \n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12=\n" +
+	"\fsuspend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vsuspendTime\"[\n" +
 	"\bEndpoint\x12-\n" +
 	"\x03url\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$R\x03url\x12 \n" +
 	"\x06weight\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x06weight\"\x90\x01\n" +
@@ -1079,7 +1172,7 @@ func file_signalbox_registry_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_registry_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_signalbox_registry_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_signalbox_registry_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_signalbox_registry_v1_agent_proto_goTypes = []any{
 	(CardVerificationState)(0),    // 0: signalbox.registry.v1.CardVerificationState
 	(CardShape)(0),                // 1: signalbox.registry.v1.CardShape
@@ -1088,32 +1181,38 @@ var file_signalbox_registry_v1_agent_proto_goTypes = []any{
 	(CardSource)(0),               // 4: signalbox.registry.v1.CardSource
 	(PushMode)(0),                 // 5: signalbox.registry.v1.PushMode
 	(*Agent)(nil),                 // 6: signalbox.registry.v1.Agent
-	(*Endpoint)(nil),              // 7: signalbox.registry.v1.Endpoint
-	(*Interface)(nil),             // 8: signalbox.registry.v1.Interface
-	(*Route)(nil),                 // 9: signalbox.registry.v1.Route
-	(*CardVerification)(nil),      // 10: signalbox.registry.v1.CardVerification
-	(*structpb.Struct)(nil),       // 11: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Suspension)(nil),            // 7: signalbox.registry.v1.Suspension
+	(*Endpoint)(nil),              // 8: signalbox.registry.v1.Endpoint
+	(*Interface)(nil),             // 9: signalbox.registry.v1.Interface
+	(*Route)(nil),                 // 10: signalbox.registry.v1.Route
+	(*CardVerification)(nil),      // 11: signalbox.registry.v1.CardVerification
+	(*structpb.Struct)(nil),       // 12: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*v1.Rollout)(nil),            // 14: signalbox.rollout.v1.Rollout
 }
 var file_signalbox_registry_v1_agent_proto_depIdxs = []int32{
 	2,  // 0: signalbox.registry.v1.Agent.visibility:type_name -> signalbox.registry.v1.Visibility
 	3,  // 1: signalbox.registry.v1.Agent.state:type_name -> signalbox.registry.v1.State
-	7,  // 2: signalbox.registry.v1.Agent.endpoints:type_name -> signalbox.registry.v1.Endpoint
-	11, // 3: signalbox.registry.v1.Agent.card:type_name -> google.protobuf.Struct
+	8,  // 2: signalbox.registry.v1.Agent.endpoints:type_name -> signalbox.registry.v1.Endpoint
+	12, // 3: signalbox.registry.v1.Agent.card:type_name -> google.protobuf.Struct
 	4,  // 4: signalbox.registry.v1.Agent.card_source:type_name -> signalbox.registry.v1.CardSource
-	8,  // 5: signalbox.registry.v1.Agent.interfaces:type_name -> signalbox.registry.v1.Interface
+	9,  // 5: signalbox.registry.v1.Agent.interfaces:type_name -> signalbox.registry.v1.Interface
 	5,  // 6: signalbox.registry.v1.Agent.push:type_name -> signalbox.registry.v1.PushMode
-	12, // 7: signalbox.registry.v1.Agent.create_time:type_name -> google.protobuf.Timestamp
-	12, // 8: signalbox.registry.v1.Agent.update_time:type_name -> google.protobuf.Timestamp
+	13, // 7: signalbox.registry.v1.Agent.create_time:type_name -> google.protobuf.Timestamp
+	13, // 8: signalbox.registry.v1.Agent.update_time:type_name -> google.protobuf.Timestamp
 	1,  // 9: signalbox.registry.v1.Agent.card_shape:type_name -> signalbox.registry.v1.CardShape
-	10, // 10: signalbox.registry.v1.Agent.card_verification:type_name -> signalbox.registry.v1.CardVerification
-	9,  // 11: signalbox.registry.v1.Agent.routes:type_name -> signalbox.registry.v1.Route
-	0,  // 12: signalbox.registry.v1.CardVerification.state:type_name -> signalbox.registry.v1.CardVerificationState
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 10: signalbox.registry.v1.Agent.card_verification:type_name -> signalbox.registry.v1.CardVerification
+	10, // 11: signalbox.registry.v1.Agent.routes:type_name -> signalbox.registry.v1.Route
+	7,  // 12: signalbox.registry.v1.Agent.suspension:type_name -> signalbox.registry.v1.Suspension
+	14, // 13: signalbox.registry.v1.Agent.rollout:type_name -> signalbox.rollout.v1.Rollout
+	3,  // 14: signalbox.registry.v1.Suspension.state_before:type_name -> signalbox.registry.v1.State
+	13, // 15: signalbox.registry.v1.Suspension.suspend_time:type_name -> google.protobuf.Timestamp
+	0,  // 16: signalbox.registry.v1.CardVerification.state:type_name -> signalbox.registry.v1.CardVerificationState
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_registry_v1_agent_proto_init() }
@@ -1127,7 +1226,7 @@ func file_signalbox_registry_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_registry_v1_agent_proto_rawDesc), len(file_signalbox_registry_v1_agent_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

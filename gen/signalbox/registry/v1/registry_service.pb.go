@@ -500,6 +500,134 @@ func (*ImportAgentRequest_Card) isImportAgentRequest_Source() {}
 
 func (*ImportAgentRequest_CardJson) isImportAgentRequest_Source() {}
 
+// SuspendAgentRequest asks that an agent be stopped.
+type SuspendAgentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "agents/{agent}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When given, must be the stored etag.
+	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Why, for people; it is shown with the agent and kept in the history.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendAgentRequest) Reset() {
+	*x = SuspendAgentRequest{}
+	mi := &file_signalbox_registry_v1_registry_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendAgentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendAgentRequest) ProtoMessage() {}
+
+func (x *SuspendAgentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_registry_v1_registry_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendAgentRequest.ProtoReflect.Descriptor instead.
+func (*SuspendAgentRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_registry_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SuspendAgentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SuspendAgentRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *SuspendAgentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ResumeAgentRequest asks for the end of a suspension.
+type ResumeAgentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "agents/{agent}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When given, must be the stored etag.
+	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Why, for people; it is kept in the history.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeAgentRequest) Reset() {
+	*x = ResumeAgentRequest{}
+	mi := &file_signalbox_registry_v1_registry_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeAgentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeAgentRequest) ProtoMessage() {}
+
+func (x *ResumeAgentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_registry_v1_registry_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeAgentRequest.ProtoReflect.Descriptor instead.
+func (*ResumeAgentRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_registry_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ResumeAgentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ResumeAgentRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *ResumeAgentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_signalbox_registry_v1_registry_service_proto protoreflect.FileDescriptor
 
 const file_signalbox_registry_v1_registry_service_proto_rawDesc = "" +
@@ -535,7 +663,15 @@ const file_signalbox_registry_v1_registry_service_proto_rawDesc = "" +
 	"\bcard_url\x18\x04 \x01(\tB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$H\x00R\acardUrl\x12-\n" +
 	"\x04card\x18\x05 \x01(\v2\x17.google.protobuf.StructH\x00R\x04card\x12*\n" +
 	"\tcard_json\x18\x06 \x01(\fB\v\xbaH\bz\x06\x10\x02\x18\x80\x80@H\x00R\bcardJsonB\x0f\n" +
-	"\x06source\x12\x05\xbaH\x02\b\x012\xaf\x04\n" +
+	"\x06source\x12\x05\xbaH\x02\b\x01\"\x8e\x01\n" +
+	"\x13SuspendAgentRequest\x128\n" +
+	"\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12 \n" +
+	"\x06reason\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\x8d\x01\n" +
+	"\x12ResumeAgentRequest\x128\n" +
+	"\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12 \n" +
+	"\x06reason\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason2\xeb\x05\n" +
 	"\x0fRegistryService\x12V\n" +
 	"\vCreateAgent\x12).signalbox.registry.v1.CreateAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\x12U\n" +
 	"\bGetAgent\x12&.signalbox.registry.v1.GetAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\"\x03\x90\x02\x01\x12f\n" +
@@ -543,7 +679,9 @@ const file_signalbox_registry_v1_registry_service_proto_rawDesc = "" +
 	"ListAgents\x12(.signalbox.registry.v1.ListAgentsRequest\x1a).signalbox.registry.v1.ListAgentsResponse\"\x03\x90\x02\x01\x12V\n" +
 	"\vUpdateAgent\x12).signalbox.registry.v1.UpdateAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\x12U\n" +
 	"\vDeleteAgent\x12).signalbox.registry.v1.DeleteAgentRequest\x1a\x16.google.protobuf.Empty\"\x03\x90\x02\x02\x12V\n" +
-	"\vImportAgent\x12).signalbox.registry.v1.ImportAgentRequest\x1a\x1c.signalbox.registry.v1.AgentB\xf0\x01\n" +
+	"\vImportAgent\x12).signalbox.registry.v1.ImportAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\x12]\n" +
+	"\fSuspendAgent\x12*.signalbox.registry.v1.SuspendAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\"\x03\x90\x02\x02\x12[\n" +
+	"\vResumeAgent\x12).signalbox.registry.v1.ResumeAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\"\x03\x90\x02\x02B\xf0\x01\n" +
 	"\x19com.signalbox.registry.v1B\x14RegistryServiceProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3"
 
 var (
@@ -558,7 +696,7 @@ func file_signalbox_registry_v1_registry_service_proto_rawDescGZIP() []byte {
 	return file_signalbox_registry_v1_registry_service_proto_rawDescData
 }
 
-var file_signalbox_registry_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_signalbox_registry_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_signalbox_registry_v1_registry_service_proto_goTypes = []any{
 	(*CreateAgentRequest)(nil),    // 0: signalbox.registry.v1.CreateAgentRequest
 	(*GetAgentRequest)(nil),       // 1: signalbox.registry.v1.GetAgentRequest
@@ -567,33 +705,39 @@ var file_signalbox_registry_v1_registry_service_proto_goTypes = []any{
 	(*UpdateAgentRequest)(nil),    // 4: signalbox.registry.v1.UpdateAgentRequest
 	(*DeleteAgentRequest)(nil),    // 5: signalbox.registry.v1.DeleteAgentRequest
 	(*ImportAgentRequest)(nil),    // 6: signalbox.registry.v1.ImportAgentRequest
-	(*Agent)(nil),                 // 7: signalbox.registry.v1.Agent
-	(*fieldmaskpb.FieldMask)(nil), // 8: google.protobuf.FieldMask
-	(Visibility)(0),               // 9: signalbox.registry.v1.Visibility
-	(*structpb.Struct)(nil),       // 10: google.protobuf.Struct
-	(*emptypb.Empty)(nil),         // 11: google.protobuf.Empty
+	(*SuspendAgentRequest)(nil),   // 7: signalbox.registry.v1.SuspendAgentRequest
+	(*ResumeAgentRequest)(nil),    // 8: signalbox.registry.v1.ResumeAgentRequest
+	(*Agent)(nil),                 // 9: signalbox.registry.v1.Agent
+	(*fieldmaskpb.FieldMask)(nil), // 10: google.protobuf.FieldMask
+	(Visibility)(0),               // 11: signalbox.registry.v1.Visibility
+	(*structpb.Struct)(nil),       // 12: google.protobuf.Struct
+	(*emptypb.Empty)(nil),         // 13: google.protobuf.Empty
 }
 var file_signalbox_registry_v1_registry_service_proto_depIdxs = []int32{
-	7,  // 0: signalbox.registry.v1.CreateAgentRequest.agent:type_name -> signalbox.registry.v1.Agent
-	7,  // 1: signalbox.registry.v1.ListAgentsResponse.agents:type_name -> signalbox.registry.v1.Agent
-	7,  // 2: signalbox.registry.v1.UpdateAgentRequest.agent:type_name -> signalbox.registry.v1.Agent
-	8,  // 3: signalbox.registry.v1.UpdateAgentRequest.update_mask:type_name -> google.protobuf.FieldMask
-	9,  // 4: signalbox.registry.v1.ImportAgentRequest.visibility:type_name -> signalbox.registry.v1.Visibility
-	10, // 5: signalbox.registry.v1.ImportAgentRequest.card:type_name -> google.protobuf.Struct
+	9,  // 0: signalbox.registry.v1.CreateAgentRequest.agent:type_name -> signalbox.registry.v1.Agent
+	9,  // 1: signalbox.registry.v1.ListAgentsResponse.agents:type_name -> signalbox.registry.v1.Agent
+	9,  // 2: signalbox.registry.v1.UpdateAgentRequest.agent:type_name -> signalbox.registry.v1.Agent
+	10, // 3: signalbox.registry.v1.UpdateAgentRequest.update_mask:type_name -> google.protobuf.FieldMask
+	11, // 4: signalbox.registry.v1.ImportAgentRequest.visibility:type_name -> signalbox.registry.v1.Visibility
+	12, // 5: signalbox.registry.v1.ImportAgentRequest.card:type_name -> google.protobuf.Struct
 	0,  // 6: signalbox.registry.v1.RegistryService.CreateAgent:input_type -> signalbox.registry.v1.CreateAgentRequest
 	1,  // 7: signalbox.registry.v1.RegistryService.GetAgent:input_type -> signalbox.registry.v1.GetAgentRequest
 	2,  // 8: signalbox.registry.v1.RegistryService.ListAgents:input_type -> signalbox.registry.v1.ListAgentsRequest
 	4,  // 9: signalbox.registry.v1.RegistryService.UpdateAgent:input_type -> signalbox.registry.v1.UpdateAgentRequest
 	5,  // 10: signalbox.registry.v1.RegistryService.DeleteAgent:input_type -> signalbox.registry.v1.DeleteAgentRequest
 	6,  // 11: signalbox.registry.v1.RegistryService.ImportAgent:input_type -> signalbox.registry.v1.ImportAgentRequest
-	7,  // 12: signalbox.registry.v1.RegistryService.CreateAgent:output_type -> signalbox.registry.v1.Agent
-	7,  // 13: signalbox.registry.v1.RegistryService.GetAgent:output_type -> signalbox.registry.v1.Agent
-	3,  // 14: signalbox.registry.v1.RegistryService.ListAgents:output_type -> signalbox.registry.v1.ListAgentsResponse
-	7,  // 15: signalbox.registry.v1.RegistryService.UpdateAgent:output_type -> signalbox.registry.v1.Agent
-	11, // 16: signalbox.registry.v1.RegistryService.DeleteAgent:output_type -> google.protobuf.Empty
-	7,  // 17: signalbox.registry.v1.RegistryService.ImportAgent:output_type -> signalbox.registry.v1.Agent
-	12, // [12:18] is the sub-list for method output_type
-	6,  // [6:12] is the sub-list for method input_type
+	7,  // 12: signalbox.registry.v1.RegistryService.SuspendAgent:input_type -> signalbox.registry.v1.SuspendAgentRequest
+	8,  // 13: signalbox.registry.v1.RegistryService.ResumeAgent:input_type -> signalbox.registry.v1.ResumeAgentRequest
+	9,  // 14: signalbox.registry.v1.RegistryService.CreateAgent:output_type -> signalbox.registry.v1.Agent
+	9,  // 15: signalbox.registry.v1.RegistryService.GetAgent:output_type -> signalbox.registry.v1.Agent
+	3,  // 16: signalbox.registry.v1.RegistryService.ListAgents:output_type -> signalbox.registry.v1.ListAgentsResponse
+	9,  // 17: signalbox.registry.v1.RegistryService.UpdateAgent:output_type -> signalbox.registry.v1.Agent
+	13, // 18: signalbox.registry.v1.RegistryService.DeleteAgent:output_type -> google.protobuf.Empty
+	9,  // 19: signalbox.registry.v1.RegistryService.ImportAgent:output_type -> signalbox.registry.v1.Agent
+	9,  // 20: signalbox.registry.v1.RegistryService.SuspendAgent:output_type -> signalbox.registry.v1.Agent
+	9,  // 21: signalbox.registry.v1.RegistryService.ResumeAgent:output_type -> signalbox.registry.v1.Agent
+	14, // [14:22] is the sub-list for method output_type
+	6,  // [6:14] is the sub-list for method input_type
 	6,  // [6:6] is the sub-list for extension type_name
 	6,  // [6:6] is the sub-list for extension extendee
 	0,  // [0:6] is the sub-list for field type_name
@@ -616,7 +760,7 @@ func file_signalbox_registry_v1_registry_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_registry_v1_registry_service_proto_rawDesc), len(file_signalbox_registry_v1_registry_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

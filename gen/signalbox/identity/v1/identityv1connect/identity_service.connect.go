@@ -87,7 +87,9 @@ type IdentityServiceClient interface {
 	ListKeys(context.Context, *v1.ListKeysRequest) (*v1.ListKeysResponse, error)
 	// UpdateKey changes the fields that the mask names.
 	UpdateKey(context.Context, *v1.UpdateKeyRequest) (*v1.Key, error)
-	// DisableKey makes a key useless within a second; UpdateKey with disabled=false undoes it.
+	// DisableKey makes a key useless within a second, and ends its open streams within five,
+	// on every replica that reaches the database; rollout of the answer lists those that
+	// have not confirmed. UpdateKey with disabled=false undoes it.
 	DisableKey(context.Context, *v1.DisableKeyRequest) (*v1.Key, error)
 	// RotateKey gives a key a new secret and returns it, this once. The one before
 	// works until the overlap ends.
@@ -314,7 +316,9 @@ type IdentityServiceHandler interface {
 	ListKeys(context.Context, *v1.ListKeysRequest) (*v1.ListKeysResponse, error)
 	// UpdateKey changes the fields that the mask names.
 	UpdateKey(context.Context, *v1.UpdateKeyRequest) (*v1.Key, error)
-	// DisableKey makes a key useless within a second; UpdateKey with disabled=false undoes it.
+	// DisableKey makes a key useless within a second, and ends its open streams within five,
+	// on every replica that reaches the database; rollout of the answer lists those that
+	// have not confirmed. UpdateKey with disabled=false undoes it.
 	DisableKey(context.Context, *v1.DisableKeyRequest) (*v1.Key, error)
 	// RotateKey gives a key a new secret and returns it, this once. The one before
 	// works until the overlap ends.

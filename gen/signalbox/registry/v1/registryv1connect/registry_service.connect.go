@@ -52,6 +52,12 @@ const (
 	// RegistryServiceImportAgentProcedure is the fully-qualified name of the RegistryService's
 	// ImportAgent RPC.
 	RegistryServiceImportAgentProcedure = "/signalbox.registry.v1.RegistryService/ImportAgent"
+	// RegistryServiceSuspendAgentProcedure is the fully-qualified name of the RegistryService's
+	// SuspendAgent RPC.
+	RegistryServiceSuspendAgentProcedure = "/signalbox.registry.v1.RegistryService/SuspendAgent"
+	// RegistryServiceResumeAgentProcedure is the fully-qualified name of the RegistryService's
+	// ResumeAgent RPC.
+	RegistryServiceResumeAgentProcedure = "/signalbox.registry.v1.RegistryService/ResumeAgent"
 )
 
 // RegistryServiceClient is a client for the signalbox.registry.v1.RegistryService service.
@@ -66,13 +72,24 @@ type RegistryServiceClient interface {
 	GetAgent(context.Context, *v1.GetAgentRequest) (*v1.Agent, error)
 	// ListAgents returns the agents that the caller may see, without their cards.
 	ListAgents(context.Context, *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error)
-	// UpdateAgent changes the fields that the mask names. ABORTED when the etag is old.
+	// UpdateAgent changes the fields that the mask names. ABORTED when the etag is old. It
+	// neither suspends an agent nor resumes it.
 	UpdateAgent(context.Context, *v1.UpdateAgentRequest) (*v1.Agent, error)
 	// DeleteAgent removes an agent; its name may be used again, its uid never.
 	DeleteAgent(context.Context, *v1.DeleteAgentRequest) (*emptypb.Empty, error)
 	// ImportAgent registers an agent from its card alone: name, description, tags and
 	// endpoints are taken from it.
 	ImportAgent(context.Context, *v1.ImportAgentRequest) (*v1.Agent, error)
+	// SuspendAgent stops an agent at once: new calls are refused within a second, open
+	// streams end within five, and the agent's running tasks of them are cancelled, on
+	// every replica that reaches the database; rollout of the answer lists those that have
+	// not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
+	// the agent is RETIRED or REJECTED, as no calls reach it then.
+	SuspendAgent(context.Context, *v1.SuspendAgentRequest) (*v1.Agent, error)
+	// ResumeAgent ends a suspension: the agent has the state again that it had before. An
+	// agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED
+	// or REJECTED.
+	ResumeAgent(context.Context, *v1.ResumeAgentRequest) (*v1.Agent, error)
 }
 
 // NewRegistryServiceClient constructs a client for the signalbox.registry.v1.RegistryService
@@ -125,17 +142,33 @@ func NewRegistryServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(registryServiceMethods.ByName("ImportAgent")),
 			connect.WithClientOptions(opts...),
 		),
+		suspendAgent: connect.NewClient[v1.SuspendAgentRequest, v1.Agent](
+			httpClient,
+			baseURL+RegistryServiceSuspendAgentProcedure,
+			connect.WithSchema(registryServiceMethods.ByName("SuspendAgent")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		resumeAgent: connect.NewClient[v1.ResumeAgentRequest, v1.Agent](
+			httpClient,
+			baseURL+RegistryServiceResumeAgentProcedure,
+			connect.WithSchema(registryServiceMethods.ByName("ResumeAgent")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // registryServiceClient implements RegistryServiceClient.
 type registryServiceClient struct {
-	createAgent *connect.Client[v1.CreateAgentRequest, v1.Agent]
-	getAgent    *connect.Client[v1.GetAgentRequest, v1.Agent]
-	listAgents  *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
-	updateAgent *connect.Client[v1.UpdateAgentRequest, v1.Agent]
-	deleteAgent *connect.Client[v1.DeleteAgentRequest, emptypb.Empty]
-	importAgent *connect.Client[v1.ImportAgentRequest, v1.Agent]
+	createAgent  *connect.Client[v1.CreateAgentRequest, v1.Agent]
+	getAgent     *connect.Client[v1.GetAgentRequest, v1.Agent]
+	listAgents   *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
+	updateAgent  *connect.Client[v1.UpdateAgentRequest, v1.Agent]
+	deleteAgent  *connect.Client[v1.DeleteAgentRequest, emptypb.Empty]
+	importAgent  *connect.Client[v1.ImportAgentRequest, v1.Agent]
+	suspendAgent *connect.Client[v1.SuspendAgentRequest, v1.Agent]
+	resumeAgent  *connect.Client[v1.ResumeAgentRequest, v1.Agent]
 }
 
 // CreateAgent calls signalbox.registry.v1.RegistryService.CreateAgent.
@@ -192,6 +225,24 @@ func (c *registryServiceClient) ImportAgent(ctx context.Context, req *v1.ImportA
 	return nil, err
 }
 
+// SuspendAgent calls signalbox.registry.v1.RegistryService.SuspendAgent.
+func (c *registryServiceClient) SuspendAgent(ctx context.Context, req *v1.SuspendAgentRequest) (*v1.Agent, error) {
+	response, err := c.suspendAgent.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeAgent calls signalbox.registry.v1.RegistryService.ResumeAgent.
+func (c *registryServiceClient) ResumeAgent(ctx context.Context, req *v1.ResumeAgentRequest) (*v1.Agent, error) {
+	response, err := c.resumeAgent.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RegistryServiceHandler is an implementation of the signalbox.registry.v1.RegistryService service.
 type RegistryServiceHandler interface {
 	// CreateAgent registers an agent. Without a card in the request the agent's own
@@ -204,13 +255,24 @@ type RegistryServiceHandler interface {
 	GetAgent(context.Context, *v1.GetAgentRequest) (*v1.Agent, error)
 	// ListAgents returns the agents that the caller may see, without their cards.
 	ListAgents(context.Context, *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error)
-	// UpdateAgent changes the fields that the mask names. ABORTED when the etag is old.
+	// UpdateAgent changes the fields that the mask names. ABORTED when the etag is old. It
+	// neither suspends an agent nor resumes it.
 	UpdateAgent(context.Context, *v1.UpdateAgentRequest) (*v1.Agent, error)
 	// DeleteAgent removes an agent; its name may be used again, its uid never.
 	DeleteAgent(context.Context, *v1.DeleteAgentRequest) (*emptypb.Empty, error)
 	// ImportAgent registers an agent from its card alone: name, description, tags and
 	// endpoints are taken from it.
 	ImportAgent(context.Context, *v1.ImportAgentRequest) (*v1.Agent, error)
+	// SuspendAgent stops an agent at once: new calls are refused within a second, open
+	// streams end within five, and the agent's running tasks of them are cancelled, on
+	// every replica that reaches the database; rollout of the answer lists those that have
+	// not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
+	// the agent is RETIRED or REJECTED, as no calls reach it then.
+	SuspendAgent(context.Context, *v1.SuspendAgentRequest) (*v1.Agent, error)
+	// ResumeAgent ends a suspension: the agent has the state again that it had before. An
+	// agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED
+	// or REJECTED.
+	ResumeAgent(context.Context, *v1.ResumeAgentRequest) (*v1.Agent, error)
 }
 
 // NewRegistryServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -259,6 +321,20 @@ func NewRegistryServiceHandler(svc RegistryServiceHandler, opts ...connect.Handl
 		connect.WithSchema(registryServiceMethods.ByName("ImportAgent")),
 		connect.WithHandlerOptions(opts...),
 	)
+	registryServiceSuspendAgentHandler := connect.NewUnaryHandlerSimple(
+		RegistryServiceSuspendAgentProcedure,
+		svc.SuspendAgent,
+		connect.WithSchema(registryServiceMethods.ByName("SuspendAgent")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	registryServiceResumeAgentHandler := connect.NewUnaryHandlerSimple(
+		RegistryServiceResumeAgentProcedure,
+		svc.ResumeAgent,
+		connect.WithSchema(registryServiceMethods.ByName("ResumeAgent")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/signalbox.registry.v1.RegistryService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RegistryServiceCreateAgentProcedure:
@@ -273,6 +349,10 @@ func NewRegistryServiceHandler(svc RegistryServiceHandler, opts ...connect.Handl
 			registryServiceDeleteAgentHandler.ServeHTTP(w, r)
 		case RegistryServiceImportAgentProcedure:
 			registryServiceImportAgentHandler.ServeHTTP(w, r)
+		case RegistryServiceSuspendAgentProcedure:
+			registryServiceSuspendAgentHandler.ServeHTTP(w, r)
+		case RegistryServiceResumeAgentProcedure:
+			registryServiceResumeAgentHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -304,4 +384,12 @@ func (UnimplementedRegistryServiceHandler) DeleteAgent(context.Context, *v1.Dele
 
 func (UnimplementedRegistryServiceHandler) ImportAgent(context.Context, *v1.ImportAgentRequest) (*v1.Agent, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.registry.v1.RegistryService.ImportAgent is not implemented"))
+}
+
+func (UnimplementedRegistryServiceHandler) SuspendAgent(context.Context, *v1.SuspendAgentRequest) (*v1.Agent, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.registry.v1.RegistryService.SuspendAgent is not implemented"))
+}
+
+func (UnimplementedRegistryServiceHandler) ResumeAgent(context.Context, *v1.ResumeAgentRequest) (*v1.Agent, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.registry.v1.RegistryService.ResumeAgent is not implemented"))
 }

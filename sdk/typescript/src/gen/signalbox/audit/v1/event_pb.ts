@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file signalbox/audit/v1/event.proto.
  */
 export const file_signalbox_audit_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zaWduYWxib3gvYXVkaXQvdjEvZXZlbnQucHJvdG8SEnNpZ25hbGJveC5hdWRpdC52MSLVCQoFRXZlbnQSFQoEbmFtZRgBIAEoCUIHukgEcgIYZBIZCghzZXF1ZW5jZRgCIAEoA0IHukgEIgIoABIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtpbmdlc3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSdGltZV90b19maXJzdF9ieXRlGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKB291dGNvbWUYByABKA4yGy5zaWduYWxib3guYXVkaXQudjEuT3V0Y29tZUIIukgFggECEAESLAoFZXJyb3IYCCABKAsyHS5zaWduYWxib3guYXVkaXQudjEuQ2FsbEVycm9yEhYKBWNvdW50GAkgASgDQge6SAQiAigAEhMKC2NhbGxlcl9sZWZ0GAogASgIEhgKBmNhbGxlchgLIAEoCUIIukgFcgMYyAESGwoKY2FsbGVyX3VpZBgMIAEoCUIHukgEcgIYJBIVCgR0ZWFtGA0gASgJQge6SARyAhhkEh8KDnNvdXJjZV9hZGRyZXNzGA4gASgJQge6SARyAhhkEhwKCnVzZXJfYWdlbnQYDyABKAlCCLpIBXIDGPQDEhcKBWFnZW50GBAgASgJQgi6SAVyAxjIARIaCglhZ2VudF91aWQYESABKAlCB7pIBHICGCQSGgoIZW5kcG9pbnQYEiABKAlCCLpIBXIDGNAPEhcKBm1ldGhvZBgTIAEoCUIHukgEcgIYZBIYCgdkaWFsZWN0GBQgASgJQge6SARyAhgoEhwKCnJlcXVlc3RfaWQYFSABKAlCCLpIBXIDGMgBEhwKCm1lc3NhZ2VfaWQYFiABKAlCCLpIBXIDGMgBEhkKB3Rhc2tfaWQYFyABKAlCCLpIBXIDGMgBEhwKCmNvbnRleHRfaWQYGCABKAlCCLpIBXIDGMgBEhsKCnRhc2tfc3RhdGUYGSABKAlCB7pIBHICGCgSGQoIdHJhY2VfaWQYGiABKAlCB7pIBHICGCASGAoHc3Bhbl9pZBgbIAEoCUIHukgEcgIYEBIfCg5wYXJlbnRfc3Bhbl9pZBgcIAEoCUIHukgEcgIYEBIuCghkZWNpc2lvbhgdIAEoCzIcLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbhIeCg1yZXF1ZXN0X2J5dGVzGB4gASgDQge6SAQiAigAEh8KDnJlc3BvbnNlX2J5dGVzGB8gASgDQge6SAQiAigAEh4KDXN0cmVhbV9ldmVudHMYICABKANCB7pIBCICKAASHAoLaHR0cF9zdGF0dXMYISABKAVCB7pIBBoCKAASGAoHcmVwbGljYRgiIAEoCUIHukgEcgIYJBIeCg1yZXBsaWNhX2Vwb2NoGCMgASgDQge6SAQiAigAEhMKC2lkX2NvbmZsaWN0GCQgASgIEi4KCHJlZnVzYWxzGCUgASgLMhwuc2lnbmFsYm94LmF1ZGl0LnYxLlJlZnVzYWxzEiEKEHVwc3RyZWFtX2RpYWxlY3QYJiABKAlCB7pIBHICGCgiVAoJQ2FsbEVycm9yEhMKBGNvZGUYASABKAVCBbpIAhoAEhcKBnJlYXNvbhgCIAEoCUIHukgEcgIYZBIZCgdtZXNzYWdlGAMgASgJQgi6SAVyAxigHyKdAQoIUmVmdXNhbHMSGwoHc291cmNlcxgBIAEoA0IKukgHIgUYgCAoABIWCg5zb3VyY2VzX2NhcHBlZBgCIAEoCBIeCg1hdXRoZW50aWNhdGVkGAMgASgDQge6SAQiAigAEjwKB3JlYXNvbnMYBCADKAsyIS5zaWduYWxib3guYXVkaXQudjEuUmVmdXNhbFJlYXNvbkIIukgFkgECEGQiQAoNUmVmdXNhbFJlYXNvbhIXCgZyZWFzb24YASABKAlCB7pIBHICGGQSFgoFY291bnQYAiABKANCB7pIBCICKAAirQIKCERlY2lzaW9uEhEKCXBlcm1pdHRlZBgBIAEoCBIeCgVydWxlcxgCIAMoCUIPukgMkgEJEGQiBXIDGMgBEhkKCHJldmlzaW9uGAMgASgDQge6SAQiAigAEhsKCXByaW5jaXBhbBgEIAEoCUIIukgFcgMYyAESFwoGYWN0aW9uGAUgASgJQge6SARyAhhkEhoKCHJlc291cmNlGAYgASgJQgi6SAVyAxjIARJRCgdjb250ZXh0GAcgAygLMikuc2lnbmFsYm94LmF1ZGl0LnYxLkRlY2lzaW9uLkNvbnRleHRFbnRyeUIVukgSmgEPEGQiBHICGGQqBXIDGNAPGi4KDENvbnRleHRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKtkBCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX1NVQ0NFRURFRBABEhIKDk9VVENPTUVfRkFJTEVEEAISEwoPT1VUQ09NRV9SRUZVU0VEEAMSFwoTT1VUQ09NRV9VTkFWQUlMQUJMRRAEEhUKEU9VVENPTUVfVElNRURfT1VUEAUSFwoTT1VUQ09NRV9DQUxMRVJfTEVGVBAGEhcKE09VVENPTUVfSU5URVJSVVBURUQQBxITCg9PVVRDT01FX1NVTU1BUlkQCELRAQoWY29tLnNpZ25hbGJveC5hdWRpdC52MUIKRXZlbnRQcm90b1ABWkFnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvYXVkaXQvdjE7YXVkaXR2MaICA1NBWKoCElNpZ25hbGJveC5BdWRpdC5WMcoCElNpZ25hbGJveFxBdWRpdFxWMeICHlNpZ25hbGJveFxBdWRpdFxWMVxHUEJNZXRhZGF0YeoCFFNpZ25hbGJveDo6QXVkaXQ6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Ch5zaWduYWxib3gvYXVkaXQvdjEvZXZlbnQucHJvdG8SEnNpZ25hbGJveC5hdWRpdC52MSLVCQoFRXZlbnQSFQoEbmFtZRgBIAEoCUIHukgEcgIYZBIZCghzZXF1ZW5jZRgCIAEoA0IHukgEIgIoABIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtpbmdlc3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSdGltZV90b19maXJzdF9ieXRlGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKB291dGNvbWUYByABKA4yGy5zaWduYWxib3guYXVkaXQudjEuT3V0Y29tZUIIukgFggECEAESLAoFZXJyb3IYCCABKAsyHS5zaWduYWxib3guYXVkaXQudjEuQ2FsbEVycm9yEhYKBWNvdW50GAkgASgDQge6SAQiAigAEhMKC2NhbGxlcl9sZWZ0GAogASgIEhgKBmNhbGxlchgLIAEoCUIIukgFcgMYyAESGwoKY2FsbGVyX3VpZBgMIAEoCUIHukgEcgIYJBIVCgR0ZWFtGA0gASgJQge6SARyAhhkEh8KDnNvdXJjZV9hZGRyZXNzGA4gASgJQge6SARyAhhkEhwKCnVzZXJfYWdlbnQYDyABKAlCCLpIBXIDGPQDEhcKBWFnZW50GBAgASgJQgi6SAVyAxjIARIaCglhZ2VudF91aWQYESABKAlCB7pIBHICGCQSGgoIZW5kcG9pbnQYEiABKAlCCLpIBXIDGNAPEhcKBm1ldGhvZBgTIAEoCUIHukgEcgIYZBIYCgdkaWFsZWN0GBQgASgJQge6SARyAhgoEhwKCnJlcXVlc3RfaWQYFSABKAlCCLpIBXIDGMgBEhwKCm1lc3NhZ2VfaWQYFiABKAlCCLpIBXIDGMgBEhkKB3Rhc2tfaWQYFyABKAlCCLpIBXIDGMgBEhwKCmNvbnRleHRfaWQYGCABKAlCCLpIBXIDGMgBEhsKCnRhc2tfc3RhdGUYGSABKAlCB7pIBHICGCgSGQoIdHJhY2VfaWQYGiABKAlCB7pIBHICGCASGAoHc3Bhbl9pZBgbIAEoCUIHukgEcgIYEBIfCg5wYXJlbnRfc3Bhbl9pZBgcIAEoCUIHukgEcgIYEBIuCghkZWNpc2lvbhgdIAEoCzIcLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbhIeCg1yZXF1ZXN0X2J5dGVzGB4gASgDQge6SAQiAigAEh8KDnJlc3BvbnNlX2J5dGVzGB8gASgDQge6SAQiAigAEh4KDXN0cmVhbV9ldmVudHMYICABKANCB7pIBCICKAASHAoLaHR0cF9zdGF0dXMYISABKAVCB7pIBBoCKAASGAoHcmVwbGljYRgiIAEoCUIHukgEcgIYJBIeCg1yZXBsaWNhX2Vwb2NoGCMgASgDQge6SAQiAigAEhMKC2lkX2NvbmZsaWN0GCQgASgIEi4KCHJlZnVzYWxzGCUgASgLMhwuc2lnbmFsYm94LmF1ZGl0LnYxLlJlZnVzYWxzEiEKEHVwc3RyZWFtX2RpYWxlY3QYJiABKAlCB7pIBHICGCgiVAoJQ2FsbEVycm9yEhMKBGNvZGUYASABKAVCBbpIAhoAEhcKBnJlYXNvbhgCIAEoCUIHukgEcgIYZBIZCgdtZXNzYWdlGAMgASgJQgi6SAVyAxigHyKdAQoIUmVmdXNhbHMSGwoHc291cmNlcxgBIAEoA0IKukgHIgUYgCAoABIWCg5zb3VyY2VzX2NhcHBlZBgCIAEoCBIeCg1hdXRoZW50aWNhdGVkGAMgASgDQge6SAQiAigAEjwKB3JlYXNvbnMYBCADKAsyIS5zaWduYWxib3guYXVkaXQudjEuUmVmdXNhbFJlYXNvbkIIukgFkgECEGQiQAoNUmVmdXNhbFJlYXNvbhIXCgZyZWFzb24YASABKAlCB7pIBHICGGQSFgoFY291bnQYAiABKANCB7pIBCICKAAirQIKCERlY2lzaW9uEhEKCXBlcm1pdHRlZBgBIAEoCBIeCgVydWxlcxgCIAMoCUIPukgMkgEJEGQiBXIDGMgBEhkKCHJldmlzaW9uGAMgASgDQge6SAQiAigAEhsKCXByaW5jaXBhbBgEIAEoCUIIukgFcgMYyAESFwoGYWN0aW9uGAUgASgJQge6SARyAhhkEhoKCHJlc291cmNlGAYgASgJQgi6SAVyAxjIARJRCgdjb250ZXh0GAcgAygLMikuc2lnbmFsYm94LmF1ZGl0LnYxLkRlY2lzaW9uLkNvbnRleHRFbnRyeUIVukgSmgEPEGQiBHICGGQqBXIDGNAPGi4KDENvbnRleHRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKu4BCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX1NVQ0NFRURFRBABEhIKDk9VVENPTUVfRkFJTEVEEAISEwoPT1VUQ09NRV9SRUZVU0VEEAMSFwoTT1VUQ09NRV9VTkFWQUlMQUJMRRAEEhUKEU9VVENPTUVfVElNRURfT1VUEAUSFwoTT1VUQ09NRV9DQUxMRVJfTEVGVBAGEhcKE09VVENPTUVfSU5URVJSVVBURUQQBxITCg9PVVRDT01FX1NVTU1BUlkQCBITCg9PVVRDT01FX1JFVk9LRUQQCULRAQoWY29tLnNpZ25hbGJveC5hdWRpdC52MUIKRXZlbnRQcm90b1ABWkFnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvYXVkaXQvdjE7YXVkaXR2MaICA1NBWKoCElNpZ25hbGJveC5BdWRpdC5WMcoCElNpZ25hbGJveFxBdWRpdFxWMeICHlNpZ25hbGJveFxBdWRpdFxWMVxHUEJNZXRhZGF0YeoCFFNpZ25hbGJveDo6QXVkaXQ6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Event is the record of one governed call, made of what was known when it was
@@ -79,8 +79,8 @@ export type Event = Message<"signalbox.audit.v1.Event"> & {
   error?: CallError | undefined;
 
   /**
-   * How many calls this event stands for: 1, or the number of refusals that a
-   * SUMMARY counts.
+   * How many calls this event stands for: 1, or the number of those that a SUMMARY
+   * counts.
    *
    * @generated from field: int64 count = 9;
    */
@@ -337,8 +337,9 @@ export const CallErrorSchema: GenMessage<CallError> = /*@__PURE__*/
   messageDesc(file_signalbox_audit_v1_event, 1);
 
 /**
- * Refusals says what the refusals of a SUMMARY were. Their number is the count of the
- * event; its time and duration span them.
+ * Refusals says which calls a SUMMARY counts: refusals, and calls without a credential
+ * that were served, such as reads of the cards of PUBLIC agents. Their number is the
+ * count of the event; its time and duration span them.
  *
  * @generated from message signalbox.audit.v1.Refusals
  */
@@ -365,7 +366,7 @@ export type Refusals = Message<"signalbox.audit.v1.Refusals"> & {
   authenticated: bigint;
 
   /**
-   * How many had each reason, in the order of the reasons' names.
+   * How many there were of each reason, in the order of the reasons' names.
    *
    * @generated from field: repeated signalbox.audit.v1.RefusalReason reasons = 4;
    */
@@ -380,21 +381,22 @@ export const RefusalsSchema: GenMessage<Refusals> = /*@__PURE__*/
   messageDesc(file_signalbox_audit_v1_event, 2);
 
 /**
- * RefusalReason is how many of the refusals of a SUMMARY had one reason.
+ * RefusalReason is how many of the calls that a SUMMARY counts had one reason.
  *
  * @generated from message signalbox.audit.v1.RefusalReason
  */
 export type RefusalReason = Message<"signalbox.audit.v1.RefusalReason"> & {
   /**
-   * Reason, as in signalbox.error.v1.Reason without its prefix; OTHER for reasons beyond
-   * those that are told apart.
+   * Reason, as in signalbox.error.v1.Reason without its prefix; SUCCEEDED for calls
+   * that were served without a credential; OTHER for reasons beyond those that are told
+   * apart.
    *
    * @generated from field: string reason = 1;
    */
   reason: string;
 
   /**
-   * How many had it.
+   * How many there were.
    *
    * @generated from field: int64 count = 2;
    */
@@ -534,11 +536,21 @@ export enum Outcome {
   INTERRUPTED = 7,
 
   /**
-   * Not one call: a count of refusals before authentication.
+   * Not one call: a count of calls that have no event of their own. They were refused
+   * before authentication, or while the local record was nearly full, or served without a
+   * credential.
    *
    * @generated from enum value: OUTCOME_SUMMARY = 8;
    */
   SUMMARY = 8,
+
+  /**
+   * The caller lost its right to the call while the agent worked on it: its key, its team
+   * or the agent was disabled.
+   *
+   * @generated from enum value: OUTCOME_REVOKED = 9;
+   */
+  REVOKED = 9,
 }
 
 /**

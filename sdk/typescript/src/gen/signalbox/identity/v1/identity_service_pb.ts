@@ -531,7 +531,9 @@ export const IdentityService: GenService<{
     output: typeof KeySchema;
   },
   /**
-   * DisableKey makes a key useless within a second; UpdateKey with disabled=false undoes it.
+   * DisableKey makes a key useless within a second, and ends its open streams within five,
+   * on every replica that reaches the database; rollout of the answer lists those that
+   * have not confirmed. UpdateKey with disabled=false undoes it.
    *
    * @generated from rpc signalbox.identity.v1.IdentityService.DisableKey
    */

@@ -7,13 +7,15 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Rollout } from "../../rollout/v1/rollout_pb.js";
+import { file_signalbox_rollout_v1_rollout } from "../../rollout/v1/rollout_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file signalbox/identity/v1/key.proto.
  */
 export const file_signalbox_identity_v1_key: GenFile = /*@__PURE__*/
-  fileDesc("Ch9zaWduYWxib3gvaWRlbnRpdHkvdjEva2V5LnByb3RvEhVzaWduYWxib3guaWRlbnRpdHkudjEi3QMKA0tleRJRCgRuYW1lGAEgASgJQkO6SEByPjI8Xih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS9rZXlzL1thLXowLTldW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBIeCgxkaXNwbGF5X25hbWUYAyABKAlCCLpIBXIDGMgBEhwKC3NlY3JldF9oaW50GAQgASgJQge6SARyAhgQEhAKCGRpc2FibGVkGAUgASgIEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI/ChtwcmV2aW91c19zZWNyZXRfZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCgRldGFnGAkgASgJQge6SARyAhhAEi8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBC5AEKGWNvbS5zaWduYWxib3guaWRlbnRpdHkudjFCCEtleVByb3RvUAFaR2dpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9pZGVudGl0eS92MTtpZGVudGl0eXYxogIDU0lYqgIVU2lnbmFsYm94LklkZW50aXR5LlYxygIVU2lnbmFsYm94XElkZW50aXR5XFYx4gIhU2lnbmFsYm94XElkZW50aXR5XFYxXEdQQk1ldGFkYXRh6gIXU2lnbmFsYm94OjpJZGVudGl0eTo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch9zaWduYWxib3gvaWRlbnRpdHkvdjEva2V5LnByb3RvEhVzaWduYWxib3guaWRlbnRpdHkudjEijQQKA0tleRJRCgRuYW1lGAEgASgJQkO6SEByPjI8Xih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS9rZXlzL1thLXowLTldW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBIeCgxkaXNwbGF5X25hbWUYAyABKAlCCLpIBXIDGMgBEhwKC3NlY3JldF9oaW50GAQgASgJQge6SARyAhgQEhAKCGRpc2FibGVkGAUgASgIEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI/ChtwcmV2aW91c19zZWNyZXRfZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCgRldGFnGAkgASgJQge6SARyAhhAEi8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoHcm9sbG91dBgMIAEoCzIdLnNpZ25hbGJveC5yb2xsb3V0LnYxLlJvbGxvdXRC5AEKGWNvbS5zaWduYWxib3guaWRlbnRpdHkudjFCCEtleVByb3RvUAFaR2dpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9pZGVudGl0eS92MTtpZGVudGl0eXYxogIDU0lYqgIVU2lnbmFsYm94LklkZW50aXR5LlYxygIVU2lnbmFsYm94XElkZW50aXR5XFYx4gIhU2lnbmFsYm94XElkZW50aXR5XFYxXEdQQk1ldGFkYXRh6gIXU2lnbmFsYm94OjpJZGVudGl0eTo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_signalbox_rollout_v1_rollout]);
 
 /**
  * Key is an API key of a team. Its secret is returned once and only its SHA-256 is kept.
@@ -97,6 +99,14 @@ export type Key = Message<"signalbox.identity.v1.Key"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 11;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * Which replicas serve the change. Set in answers to UpdateKey, DisableKey and
+   * RotateKey unless the replicas could not be asked. Output only.
+   *
+   * @generated from field: signalbox.rollout.v1.Rollout rollout = 12;
+   */
+  rollout?: Rollout | undefined;
 };
 
 /**

@@ -7,13 +7,15 @@ import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Rollout } from "../../rollout/v1/rollout_pb.js";
+import { file_signalbox_rollout_v1_rollout } from "../../rollout/v1/rollout_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file signalbox/registry/v1/agent.proto.
  */
 export const file_signalbox_registry_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("CiFzaWduYWxib3gvcmVnaXN0cnkvdjEvYWdlbnQucHJvdG8SFXNpZ25hbGJveC5yZWdpc3RyeS52MSLZCwoFQWdlbnQSNQoEbmFtZRgBIAEoCUInukgkciIyIF4oYWdlbnRzL1thLXpdW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBI0CgR0ZWFtGAMgASgJQia6SCNyITIfXih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfSk/JBIeCgxkaXNwbGF5X25hbWUYBCABKAlCCLpIBXIDGMgBEh0KC2Rlc2NyaXB0aW9uGAUgASgJQgi6SAVyAxigHxI6CgR0YWdzGAYgAygJQiy6SCmSASYQQBgBIiByHjIcXlthLXowLTldW2EtejAtOV8uOi1dezAsNjJ9JBJDCgdhbGlhc2VzGAcgAygJQjK6SC+SASwQEBgBIiZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOV8uLV17MCwxMjZ9JBI/Cgp2aXNpYmlsaXR5GAggASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlZpc2liaWxpdHlCCLpIBYIBAhABEjUKBXN0YXRlGAkgASgOMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlN0YXRlQgi6SAWCAQIQARI8CgllbmRwb2ludHMYCiADKAsyHy5zaWduYWxib3gucmVnaXN0cnkudjEuRW5kcG9pbnRCCLpIBZIBAhBAEiUKBGNhcmQYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhwKCWNhcmRfanNvbhgMIAEoDEIJukgGegQYgIBAEkAKC2NhcmRfc291cmNlGA0gASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkNhcmRTb3VyY2VCCLpIBYIBAhABEj4KCmludGVyZmFjZXMYDiADKAsyIC5zaWduYWxib3gucmVnaXN0cnkudjEuSW50ZXJmYWNlQgi6SAWSAQIQQBI3CgRwdXNoGA8gASgOMh8uc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlB1c2hNb2RlQgi6SAWCAQIQARJiChJwdXNoX2FsbG93ZWRfaG9zdHMYECADKAlCRrpIQ5IBQBBAGAEiOnI4MjZeKFwqXC4pP1tBLVphLXowLTldKFtBLVphLXowLTkuLV17MCwyNTF9W0EtWmEtejAtOV0pPyQSTAoPZm9yd2FyZF9oZWFkZXJzGBEgAygJQjO6SDCSAS0QIBgBIidyJTIjXltBLVphLXowLTkhIyQlJicqKy5eX2B8fi1dezEsMTAwfSQSHAoUdHJ1c3RfY2FyZF9hdXRob3JpdHkYEiABKAgSIQoId2FybmluZ3MYEyADKAlCD7pIDJIBCRAQIgVyAxjoBxIZCghyZXZpc2lvbhgUIAEoA0IHukgEIgIoABIVCgRldGFnGBUgASgJQge6SARyAhhAEi8KC2NyZWF0ZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASdgoScHJlZmVycmVkX2RpYWxlY3RzGBggAygJQlq6SFeSAVQQBhgBIk5yTFILSlNPTlJQQy8xLjBSDUhUVFArSlNPTi8xLjBSCEdSUEMvMS4wUgtKU09OUlBDLzAuM1INSFRUUCtKU09OLzAuM1IIR1JQQy8wLjMSPgoKY2FyZF9zaGFwZRgZIAEoDjIgLnNpZ25hbGJveC5yZWdpc3RyeS52MS5DYXJkU2hhcGVCCLpIBYIBAhABEhwKCWNhcmRfa2V5cxgaIAEoCUIJukgGcgQogIAEEkIKEWNhcmRfdmVyaWZpY2F0aW9uGBsgASgLMicuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkNhcmRWZXJpZmljYXRpb24SNgoGcm91dGVzGBwgAygLMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlJvdXRlQgi6SAWSAQIQECJOCghFbmRwb2ludBIoCgN1cmwYASABKAlCG7pIGHIWGNAPMhFeaHR0cHM/Oi8vW15cc10rJBIYCgZ3ZWlnaHQYAiABKA1CCLpIBSoDGOgHInEKCUludGVyZmFjZRIZCgdiaW5kaW5nGAEgASgJQgi6SAVyAxjIARIYCgd2ZXJzaW9uGAIgASgJQge6SARyAhgQEhUKA3VybBgDIAEoCUIIukgFcgMY0A8SGAoGdGVuYW50GAQgASgJQgi6SAVyAxjoByKOAQoFUm91dGUSGAoHZGlhbGVjdBgBIAEoCUIHukgEcgIYKBIZCgdhZGRyZXNzGAIgASgJQgi6SAVyAxigHxIZCghzZWxlY3RvchgDIAEoCUIHukgEcgIYZBIhChB1cHN0cmVhbV9kaWFsZWN0GAQgASgJQge6SARyAhgoEhIKCnRyYW5zbGF0ZWQYBSABKAgicwoQQ2FyZFZlcmlmaWNhdGlvbhJFCgVzdGF0ZRgBIAEoDjIsLnNpZ25hbGJveC5yZWdpc3RyeS52MS5DYXJkVmVyaWZpY2F0aW9uU3RhdGVCCLpIBYIBAhABEhgKBmtleV9pZBgCIAEoCUIIukgFcgMY6Acq1QEKFUNhcmRWZXJpZmljYXRpb25TdGF0ZRInCiNDQVJEX1ZFUklGSUNBVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEiQKIENBUkRfVkVSSUZJQ0FUSU9OX1NUQVRFX1VOU0lHTkVEEAESIgoeQ0FSRF9WRVJJRklDQVRJT05fU1RBVEVfTk9fS0VZEAISJAogQ0FSRF9WRVJJRklDQVRJT05fU1RBVEVfVkVSSUZJRUQQAxIjCh9DQVJEX1ZFUklGSUNBVElPTl9TVEFURV9JTlZBTElEEAQqegoJQ2FyZFNoYXBlEhoKFkNBUkRfU0hBUEVfVU5TUEVDSUZJRUQQABITCg9DQVJEX1NIQVBFX0FVVE8QARISCg5DQVJEX1NIQVBFX1YxMBACEhIKDkNBUkRfU0hBUEVfVjAzEAMSFAoQQ0FSRF9TSEFQRV9VTklPThAEKokBCgpWaXNpYmlsaXR5EhoKFlZJU0lCSUxJVFlfVU5TUEVDSUZJRUQQABIWChJWSVNJQklMSVRZX1BSSVZBVEUQARITCg9WSVNJQklMSVRZX1RFQU0QAhIbChdWSVNJQklMSVRZX09SR0FOSVpBVElPThADEhUKEVZJU0lCSUxJVFlfUFVCTElDEAQqsQEKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASDwoLU1RBVEVfRFJBRlQQARIaChZTVEFURV9QRU5ESU5HX0FQUFJPVkFMEAISEgoOU1RBVEVfQVBQUk9WRUQQAxIUChBTVEFURV9ERVBSRUNBVEVEEAQSEQoNU1RBVEVfUkVUSVJFRBAFEhIKDlNUQVRFX1JFSkVDVEVEEAYSEwoPU1RBVEVfU1VTUEVOREVEEAcqcAoKQ2FyZFNvdXJjZRIbChdDQVJEX1NPVVJDRV9VTlNQRUNJRklFRBAAEhYKEkNBUkRfU09VUkNFX0lOTElORRABEhcKE0NBUkRfU09VUkNFX0ZFVENIRUQQAhIUChBDQVJEX1NPVVJDRV9OT05FEAMqTgoIUHVzaE1vZGUSGQoVUFVTSF9NT0RFX1VOU1BFQ0lGSUVEEAASEQoNUFVTSF9NT0RFX09GRhABEhQKEFBVU0hfTU9ERV9ESVJFQ1QQAkLmAQoZY29tLnNpZ25hbGJveC5yZWdpc3RyeS52MUIKQWdlbnRQcm90b1ABWkdnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvcmVnaXN0cnkvdjE7cmVnaXN0cnl2MaICA1NSWKoCFVNpZ25hbGJveC5SZWdpc3RyeS5WMcoCFVNpZ25hbGJveFxSZWdpc3RyeVxWMeICIVNpZ25hbGJveFxSZWdpc3RyeVxWMVxHUEJNZXRhZGF0YeoCF1NpZ25hbGJveDo6UmVnaXN0cnk6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiFzaWduYWxib3gvcmVnaXN0cnkvdjEvYWdlbnQucHJvdG8SFXNpZ25hbGJveC5yZWdpc3RyeS52MSLADAoFQWdlbnQSNQoEbmFtZRgBIAEoCUInukgkciIyIF4oYWdlbnRzL1thLXpdW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBI0CgR0ZWFtGAMgASgJQia6SCNyITIfXih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfSk/JBIeCgxkaXNwbGF5X25hbWUYBCABKAlCCLpIBXIDGMgBEh0KC2Rlc2NyaXB0aW9uGAUgASgJQgi6SAVyAxigHxI6CgR0YWdzGAYgAygJQiy6SCmSASYQQBgBIiByHjIcXlthLXowLTldW2EtejAtOV8uOi1dezAsNjJ9JBJDCgdhbGlhc2VzGAcgAygJQjK6SC+SASwQEBgBIiZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOV8uLV17MCwxMjZ9JBI/Cgp2aXNpYmlsaXR5GAggASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlZpc2liaWxpdHlCCLpIBYIBAhABEjUKBXN0YXRlGAkgASgOMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlN0YXRlQgi6SAWCAQIQARI8CgllbmRwb2ludHMYCiADKAsyHy5zaWduYWxib3gucmVnaXN0cnkudjEuRW5kcG9pbnRCCLpIBZIBAhBAEiUKBGNhcmQYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhwKCWNhcmRfanNvbhgMIAEoDEIJukgGegQYgIBAEkAKC2NhcmRfc291cmNlGA0gASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkNhcmRTb3VyY2VCCLpIBYIBAhABEj4KCmludGVyZmFjZXMYDiADKAsyIC5zaWduYWxib3gucmVnaXN0cnkudjEuSW50ZXJmYWNlQgi6SAWSAQIQQBI3CgRwdXNoGA8gASgOMh8uc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlB1c2hNb2RlQgi6SAWCAQIQARJiChJwdXNoX2FsbG93ZWRfaG9zdHMYECADKAlCRrpIQ5IBQBBAGAEiOnI4MjZeKFwqXC4pP1tBLVphLXowLTldKFtBLVphLXowLTkuLV17MCwyNTF9W0EtWmEtejAtOV0pPyQSTAoPZm9yd2FyZF9oZWFkZXJzGBEgAygJQjO6SDCSAS0QIBgBIidyJTIjXltBLVphLXowLTkhIyQlJicqKy5eX2B8fi1dezEsMTAwfSQSHAoUdHJ1c3RfY2FyZF9hdXRob3JpdHkYEiABKAgSIQoId2FybmluZ3MYEyADKAlCD7pIDJIBCRAQIgVyAxjoBxIZCghyZXZpc2lvbhgUIAEoA0IHukgEIgIoABIVCgRldGFnGBUgASgJQge6SARyAhhAEi8KC2NyZWF0ZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASdgoScHJlZmVycmVkX2RpYWxlY3RzGBggAygJQlq6SFeSAVQQBhgBIk5yTFILSlNPTlJQQy8xLjBSDUhUVFArSlNPTi8xLjBSCEdSUEMvMS4wUgtKU09OUlBDLzAuM1INSFRUUCtKU09OLzAuM1IIR1JQQy8wLjMSPgoKY2FyZF9zaGFwZRgZIAEoDjIgLnNpZ25hbGJveC5yZWdpc3RyeS52MS5DYXJkU2hhcGVCCLpIBYIBAhABEhwKCWNhcmRfa2V5cxgaIAEoCUIJukgGcgQogIAEEkIKEWNhcmRfdmVyaWZpY2F0aW9uGBsgASgLMicuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkNhcmRWZXJpZmljYXRpb24SNgoGcm91dGVzGBwgAygLMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlJvdXRlQgi6SAWSAQIQEBI1CgpzdXNwZW5zaW9uGB0gASgLMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlN1c3BlbnNpb24SLgoHcm9sbG91dBgeIAEoCzIdLnNpZ25hbGJveC5yb2xsb3V0LnYxLlJvbGxvdXQilgEKClN1c3BlbnNpb24SPAoMc3RhdGVfYmVmb3JlGAEgASgOMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlN0YXRlQgi6SAWCAQIQARIYCgZyZWFzb24YAiABKAlCCLpIBXIDGOgHEjAKDHN1c3BlbmRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTgoIRW5kcG9pbnQSKAoDdXJsGAEgASgJQhu6SBhyFhjQDzIRXmh0dHBzPzovL1teXHNdKyQSGAoGd2VpZ2h0GAIgASgNQgi6SAUqAxjoByJxCglJbnRlcmZhY2USGQoHYmluZGluZxgBIAEoCUIIukgFcgMYyAESGAoHdmVyc2lvbhgCIAEoCUIHukgEcgIYEBIVCgN1cmwYAyABKAlCCLpIBXIDGNAPEhgKBnRlbmFudBgEIAEoCUIIukgFcgMY6AcijgEKBVJvdXRlEhgKB2RpYWxlY3QYASABKAlCB7pIBHICGCgSGQoHYWRkcmVzcxgCIAEoCUIIukgFcgMYoB8SGQoIc2VsZWN0b3IYAyABKAlCB7pIBHICGGQSIQoQdXBzdHJlYW1fZGlhbGVjdBgEIAEoCUIHukgEcgIYKBISCgp0cmFuc2xhdGVkGAUgASgIInMKEENhcmRWZXJpZmljYXRpb24SRQoFc3RhdGUYASABKA4yLC5zaWduYWxib3gucmVnaXN0cnkudjEuQ2FyZFZlcmlmaWNhdGlvblN0YXRlQgi6SAWCAQIQARIYCgZrZXlfaWQYAiABKAlCCLpIBXIDGOgHKtUBChVDYXJkVmVyaWZpY2F0aW9uU3RhdGUSJwojQ0FSRF9WRVJJRklDQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIkCiBDQVJEX1ZFUklGSUNBVElPTl9TVEFURV9VTlNJR05FRBABEiIKHkNBUkRfVkVSSUZJQ0FUSU9OX1NUQVRFX05PX0tFWRACEiQKIENBUkRfVkVSSUZJQ0FUSU9OX1NUQVRFX1ZFUklGSUVEEAMSIwofQ0FSRF9WRVJJRklDQVRJT05fU1RBVEVfSU5WQUxJRBAEKnoKCUNhcmRTaGFwZRIaChZDQVJEX1NIQVBFX1VOU1BFQ0lGSUVEEAASEwoPQ0FSRF9TSEFQRV9BVVRPEAESEgoOQ0FSRF9TSEFQRV9WMTAQAhISCg5DQVJEX1NIQVBFX1YwMxADEhQKEENBUkRfU0hBUEVfVU5JT04QBCqJAQoKVmlzaWJpbGl0eRIaChZWSVNJQklMSVRZX1VOU1BFQ0lGSUVEEAASFgoSVklTSUJJTElUWV9QUklWQVRFEAESEwoPVklTSUJJTElUWV9URUFNEAISGwoXVklTSUJJTElUWV9PUkdBTklaQVRJT04QAxIVChFWSVNJQklMSVRZX1BVQkxJQxAEKrEBCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEg8KC1NUQVRFX0RSQUZUEAESGgoWU1RBVEVfUEVORElOR19BUFBST1ZBTBACEhIKDlNUQVRFX0FQUFJPVkVEEAMSFAoQU1RBVEVfREVQUkVDQVRFRBAEEhEKDVNUQVRFX1JFVElSRUQQBRISCg5TVEFURV9SRUpFQ1RFRBAGEhMKD1NUQVRFX1NVU1BFTkRFRBAHKnAKCkNhcmRTb3VyY2USGwoXQ0FSRF9TT1VSQ0VfVU5TUEVDSUZJRUQQABIWChJDQVJEX1NPVVJDRV9JTkxJTkUQARIXChNDQVJEX1NPVVJDRV9GRVRDSEVEEAISFAoQQ0FSRF9TT1VSQ0VfTk9ORRADKk4KCFB1c2hNb2RlEhkKFVBVU0hfTU9ERV9VTlNQRUNJRklFRBAAEhEKDVBVU0hfTU9ERV9PRkYQARIUChBQVVNIX01PREVfRElSRUNUEAJC5gEKGWNvbS5zaWduYWxib3gucmVnaXN0cnkudjFCCkFnZW50UHJvdG9QAVpHZ2l0aHViLmNvbS9zaWduYWxib3gtZGV2L3NpZ25hbGJveC9nZW4vc2lnbmFsYm94L3JlZ2lzdHJ5L3YxO3JlZ2lzdHJ5djGiAgNTUliqAhVTaWduYWxib3guUmVnaXN0cnkuVjHKAhVTaWduYWxib3hcUmVnaXN0cnlcVjHiAiFTaWduYWxib3hcUmVnaXN0cnlcVjFcR1BCTWV0YWRhdGHqAhdTaWduYWxib3g6OlJlZ2lzdHJ5OjpWMWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_signalbox_rollout_v1_rollout]);
 
 /**
  * Agent is an A2A agent that the gateway routes to by its name.
@@ -230,6 +232,21 @@ export type Agent = Message<"signalbox.registry.v1.Agent"> & {
    * @generated from field: repeated signalbox.registry.v1.Route routes = 28;
    */
   routes: Route[];
+
+  /**
+   * Why and since when the agent is suspended; absent when it is not. Output only.
+   *
+   * @generated from field: signalbox.registry.v1.Suspension suspension = 29;
+   */
+  suspension?: Suspension | undefined;
+
+  /**
+   * Which replicas serve the change. Set in answers to UpdateAgent, SuspendAgent and
+   * ResumeAgent unless the replicas could not be asked. Output only.
+   *
+   * @generated from field: signalbox.rollout.v1.Rollout rollout = 30;
+   */
+  rollout?: Rollout | undefined;
 };
 
 /**
@@ -238,6 +255,41 @@ export type Agent = Message<"signalbox.registry.v1.Agent"> & {
  */
 export const AgentSchema: GenMessage<Agent> = /*@__PURE__*/
   messageDesc(file_signalbox_registry_v1_agent, 0);
+
+/**
+ * Suspension says why and since when an agent is suspended.
+ *
+ * @generated from message signalbox.registry.v1.Suspension
+ */
+export type Suspension = Message<"signalbox.registry.v1.Suspension"> & {
+  /**
+   * State that ResumeAgent brings back.
+   *
+   * @generated from field: signalbox.registry.v1.State state_before = 1;
+   */
+  stateBefore: State;
+
+  /**
+   * Reason that was given; empty for none.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * When the agent was suspended.
+   *
+   * @generated from field: google.protobuf.Timestamp suspend_time = 3;
+   */
+  suspendTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message signalbox.registry.v1.Suspension.
+ * Use `create(SuspensionSchema)` to create a new message.
+ */
+export const SuspensionSchema: GenMessage<Suspension> = /*@__PURE__*/
+  messageDesc(file_signalbox_registry_v1_agent, 1);
 
 /**
  * Endpoint is one instance of an agent.
@@ -266,7 +318,7 @@ export type Endpoint = Message<"signalbox.registry.v1.Endpoint"> & {
  * Use `create(EndpointSchema)` to create a new message.
  */
 export const EndpointSchema: GenMessage<Endpoint> = /*@__PURE__*/
-  messageDesc(file_signalbox_registry_v1_agent, 1);
+  messageDesc(file_signalbox_registry_v1_agent, 2);
 
 /**
  * Interface is one way to speak with an agent.
@@ -308,7 +360,7 @@ export type Interface = Message<"signalbox.registry.v1.Interface"> & {
  * Use `create(InterfaceSchema)` to create a new message.
  */
 export const InterfaceSchema: GenMessage<Interface> = /*@__PURE__*/
-  messageDesc(file_signalbox_registry_v1_agent, 2);
+  messageDesc(file_signalbox_registry_v1_agent, 3);
 
 /**
  * Route is a dialect that the gateway offers for an agent, and how it is served.
@@ -360,7 +412,7 @@ export type Route = Message<"signalbox.registry.v1.Route"> & {
  * Use `create(RouteSchema)` to create a new message.
  */
 export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
-  messageDesc(file_signalbox_registry_v1_agent, 3);
+  messageDesc(file_signalbox_registry_v1_agent, 4);
 
 /**
  * CardVerification says what is known of a card's signature.
@@ -388,7 +440,7 @@ export type CardVerification = Message<"signalbox.registry.v1.CardVerification">
  * Use `create(CardVerificationSchema)` to create a new message.
  */
 export const CardVerificationSchema: GenMessage<CardVerification> = /*@__PURE__*/
-  messageDesc(file_signalbox_registry_v1_agent, 4);
+  messageDesc(file_signalbox_registry_v1_agent, 5);
 
 /**
  * CardVerificationState says whether a card's signature was verified.
@@ -591,7 +643,7 @@ export enum State {
   REJECTED = 6,
 
   /**
-   * Stopped at once; not callable.
+   * Stopped by SuspendAgent; not callable until ResumeAgent.
    *
    * @generated from enum value: STATE_SUSPENDED = 7;
    */

@@ -15,7 +15,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file signalbox/registry/v1/registry_service.proto.
  */
 export const file_signalbox_registry_v1_registry_service: GenFile = /*@__PURE__*/
-  fileDesc("CixzaWduYWxib3gvcmVnaXN0cnkvdjEvcmVnaXN0cnlfc2VydmljZS5wcm90bxIVc2lnbmFsYm94LnJlZ2lzdHJ5LnYxInoKEkNyZWF0ZUFnZW50UmVxdWVzdBIvCghhZ2VudF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSMwoFYWdlbnQYAiABKAsyHC5zaWduYWxib3gucmVnaXN0cnkudjEuQWdlbnRCBrpIA8gBASJFCg9HZXRBZ2VudFJlcXVlc3QSMgoEbmFtZRgBIAEoCUIkukghch8yHV5hZ2VudHMvW2Etel1bYS16MC05LV17MCw2Mn0kIoMBChFMaXN0QWdlbnRzUmVxdWVzdBIYCgZmaWx0ZXIYASABKAlCCLpIBXIDGNAPEhkKCG9yZGVyX2J5GAIgASgJQge6SARyAhhkEhsKCXBhZ2Vfc2l6ZRgDIAEoDUIIukgFKgMY+gESHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgBAicAoSTGlzdEFnZW50c1Jlc3BvbnNlEjcKBmFnZW50cxgBIAMoCzIcLnNpZ25hbGJveC5yZWdpc3RyeS52MS5BZ2VudEIJukgGkgEDEPoBEiEKD25leHRfcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAiegoSVXBkYXRlQWdlbnRSZXF1ZXN0EjMKBWFnZW50GAEgASgLMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkFnZW50Qga6SAPIAQESLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIl8KEkRlbGV0ZUFnZW50UmVxdWVzdBIyCgRuYW1lGAEgASgJQiS6SCFyHzIdXmFnZW50cy9bYS16XVthLXowLTktXXswLDYyfSQSFQoEZXRhZxgCIAEoCUIHukgEcgIYQCLMAgoSSW1wb3J0QWdlbnRSZXF1ZXN0EjIKCGFnZW50X2lkGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDYyfSk/JBI0CgR0ZWFtGAIgASgJQia6SCNyITIfXih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfSk/JBI/Cgp2aXNpYmlsaXR5GAMgASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlZpc2liaWxpdHlCCLpIBYIBAhABEi8KCGNhcmRfdXJsGAQgASgJQhu6SBhyFhjQDzIRXmh0dHBzPzovL1teXHNdKyRIABInCgRjYXJkGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEiAKCWNhcmRfanNvbhgGIAEoDEILukgIegYQAhiAgEBIAEIPCgZzb3VyY2USBbpIAggBMq8ECg9SZWdpc3RyeVNlcnZpY2USVgoLQ3JlYXRlQWdlbnQSKS5zaWduYWxib3gucmVnaXN0cnkudjEuQ3JlYXRlQWdlbnRSZXF1ZXN0Ghwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkFnZW50ElUKCEdldEFnZW50EiYuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkdldEFnZW50UmVxdWVzdBocLnNpZ25hbGJveC5yZWdpc3RyeS52MS5BZ2VudCIDkAIBEmYKCkxpc3RBZ2VudHMSKC5zaWduYWxib3gucmVnaXN0cnkudjEuTGlzdEFnZW50c1JlcXVlc3QaKS5zaWduYWxib3gucmVnaXN0cnkudjEuTGlzdEFnZW50c1Jlc3BvbnNlIgOQAgESVgoLVXBkYXRlQWdlbnQSKS5zaWduYWxib3gucmVnaXN0cnkudjEuVXBkYXRlQWdlbnRSZXF1ZXN0Ghwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkFnZW50ElUKC0RlbGV0ZUFnZW50Eikuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkRlbGV0ZUFnZW50UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSIDkAICElYKC0ltcG9ydEFnZW50Eikuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkltcG9ydEFnZW50UmVxdWVzdBocLnNpZ25hbGJveC5yZWdpc3RyeS52MS5BZ2VudELwAQoZY29tLnNpZ25hbGJveC5yZWdpc3RyeS52MUIUUmVnaXN0cnlTZXJ2aWNlUHJvdG9QAVpHZ2l0aHViLmNvbS9zaWduYWxib3gtZGV2L3NpZ25hbGJveC9nZW4vc2lnbmFsYm94L3JlZ2lzdHJ5L3YxO3JlZ2lzdHJ5djGiAgNTUliqAhVTaWduYWxib3guUmVnaXN0cnkuVjHKAhVTaWduYWxib3hcUmVnaXN0cnlcVjHiAiFTaWduYWxib3hcUmVnaXN0cnlcVjFcR1BCTWV0YWRhdGHqAhdTaWduYWxib3g6OlJlZ2lzdHJ5OjpWMWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_struct, file_signalbox_registry_v1_agent]);
+  fileDesc("CixzaWduYWxib3gvcmVnaXN0cnkvdjEvcmVnaXN0cnlfc2VydmljZS5wcm90bxIVc2lnbmFsYm94LnJlZ2lzdHJ5LnYxInoKEkNyZWF0ZUFnZW50UmVxdWVzdBIvCghhZ2VudF9pZBgBIAEoCUIdukgachgyFl5bYS16XVthLXowLTktXXswLDYyfSQSMwoFYWdlbnQYAiABKAsyHC5zaWduYWxib3gucmVnaXN0cnkudjEuQWdlbnRCBrpIA8gBASJFCg9HZXRBZ2VudFJlcXVlc3QSMgoEbmFtZRgBIAEoCUIkukghch8yHV5hZ2VudHMvW2Etel1bYS16MC05LV17MCw2Mn0kIoMBChFMaXN0QWdlbnRzUmVxdWVzdBIYCgZmaWx0ZXIYASABKAlCCLpIBXIDGNAPEhkKCG9yZGVyX2J5GAIgASgJQge6SARyAhhkEhsKCXBhZ2Vfc2l6ZRgDIAEoDUIIukgFKgMY+gESHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgBAicAoSTGlzdEFnZW50c1Jlc3BvbnNlEjcKBmFnZW50cxgBIAMoCzIcLnNpZ25hbGJveC5yZWdpc3RyeS52MS5BZ2VudEIJukgGkgEDEPoBEiEKD25leHRfcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAiegoSVXBkYXRlQWdlbnRSZXF1ZXN0EjMKBWFnZW50GAEgASgLMhwuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkFnZW50Qga6SAPIAQESLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIl8KEkRlbGV0ZUFnZW50UmVxdWVzdBIyCgRuYW1lGAEgASgJQiS6SCFyHzIdXmFnZW50cy9bYS16XVthLXowLTktXXswLDYyfSQSFQoEZXRhZxgCIAEoCUIHukgEcgIYQCLMAgoSSW1wb3J0QWdlbnRSZXF1ZXN0EjIKCGFnZW50X2lkGAEgASgJQiC6SB1yGzIZXihbYS16XVthLXowLTktXXswLDYyfSk/JBI0CgR0ZWFtGAIgASgJQia6SCNyITIfXih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfSk/JBI/Cgp2aXNpYmlsaXR5GAMgASgOMiEuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlZpc2liaWxpdHlCCLpIBYIBAhABEi8KCGNhcmRfdXJsGAQgASgJQhu6SBhyFhjQDzIRXmh0dHBzPzovL1teXHNdKyRIABInCgRjYXJkGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEiAKCWNhcmRfanNvbhgGIAEoDEILukgIegYQAhiAgEBIAEIPCgZzb3VyY2USBbpIAggBInoKE1N1c3BlbmRBZ2VudFJlcXVlc3QSMgoEbmFtZRgBIAEoCUIkukghch8yHV5hZ2VudHMvW2Etel1bYS16MC05LV17MCw2Mn0kEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxjoByJ5ChJSZXN1bWVBZ2VudFJlcXVlc3QSMgoEbmFtZRgBIAEoCUIkukghch8yHV5hZ2VudHMvW2Etel1bYS16MC05LV17MCw2Mn0kEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxjoBzLrBQoPUmVnaXN0cnlTZXJ2aWNlElYKC0NyZWF0ZUFnZW50Eikuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkNyZWF0ZUFnZW50UmVxdWVzdBocLnNpZ25hbGJveC5yZWdpc3RyeS52MS5BZ2VudBJVCghHZXRBZ2VudBImLnNpZ25hbGJveC5yZWdpc3RyeS52MS5HZXRBZ2VudFJlcXVlc3QaHC5zaWduYWxib3gucmVnaXN0cnkudjEuQWdlbnQiA5ACARJmCgpMaXN0QWdlbnRzEiguc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkxpc3RBZ2VudHNSZXF1ZXN0Gikuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkxpc3RBZ2VudHNSZXNwb25zZSIDkAIBElYKC1VwZGF0ZUFnZW50Eikuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlVwZGF0ZUFnZW50UmVxdWVzdBocLnNpZ25hbGJveC5yZWdpc3RyeS52MS5BZ2VudBJVCgtEZWxldGVBZ2VudBIpLnNpZ25hbGJveC5yZWdpc3RyeS52MS5EZWxldGVBZ2VudFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiA5ACAhJWCgtJbXBvcnRBZ2VudBIpLnNpZ25hbGJveC5yZWdpc3RyeS52MS5JbXBvcnRBZ2VudFJlcXVlc3QaHC5zaWduYWxib3gucmVnaXN0cnkudjEuQWdlbnQSXQoMU3VzcGVuZEFnZW50Eiouc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlN1c3BlbmRBZ2VudFJlcXVlc3QaHC5zaWduYWxib3gucmVnaXN0cnkudjEuQWdlbnQiA5ACAhJbCgtSZXN1bWVBZ2VudBIpLnNpZ25hbGJveC5yZWdpc3RyeS52MS5SZXN1bWVBZ2VudFJlcXVlc3QaHC5zaWduYWxib3gucmVnaXN0cnkudjEuQWdlbnQiA5ACAkLwAQoZY29tLnNpZ25hbGJveC5yZWdpc3RyeS52MUIUUmVnaXN0cnlTZXJ2aWNlUHJvdG9QAVpHZ2l0aHViLmNvbS9zaWduYWxib3gtZGV2L3NpZ25hbGJveC9nZW4vc2lnbmFsYm94L3JlZ2lzdHJ5L3YxO3JlZ2lzdHJ5djGiAgNTUliqAhVTaWduYWxib3guUmVnaXN0cnkuVjHKAhVTaWduYWxib3hcUmVnaXN0cnlcVjHiAiFTaWduYWxib3hcUmVnaXN0cnlcVjFcR1BCTWV0YWRhdGHqAhdTaWduYWxib3g6OlJlZ2lzdHJ5OjpWMWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_struct, file_signalbox_registry_v1_agent]);
 
 /**
  * CreateAgentRequest asks for a new agent.
@@ -264,6 +264,76 @@ export const ImportAgentRequestSchema: GenMessage<ImportAgentRequest> = /*@__PUR
   messageDesc(file_signalbox_registry_v1_registry_service, 6);
 
 /**
+ * SuspendAgentRequest asks that an agent be stopped.
+ *
+ * @generated from message signalbox.registry.v1.SuspendAgentRequest
+ */
+export type SuspendAgentRequest = Message<"signalbox.registry.v1.SuspendAgentRequest"> & {
+  /**
+   * "agents/{agent}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * When given, must be the stored etag.
+   *
+   * @generated from field: string etag = 2;
+   */
+  etag: string;
+
+  /**
+   * Why, for people; it is shown with the agent and kept in the history.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message signalbox.registry.v1.SuspendAgentRequest.
+ * Use `create(SuspendAgentRequestSchema)` to create a new message.
+ */
+export const SuspendAgentRequestSchema: GenMessage<SuspendAgentRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_registry_v1_registry_service, 7);
+
+/**
+ * ResumeAgentRequest asks for the end of a suspension.
+ *
+ * @generated from message signalbox.registry.v1.ResumeAgentRequest
+ */
+export type ResumeAgentRequest = Message<"signalbox.registry.v1.ResumeAgentRequest"> & {
+  /**
+   * "agents/{agent}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * When given, must be the stored etag.
+   *
+   * @generated from field: string etag = 2;
+   */
+  etag: string;
+
+  /**
+   * Why, for people; it is kept in the history.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message signalbox.registry.v1.ResumeAgentRequest.
+ * Use `create(ResumeAgentRequestSchema)` to create a new message.
+ */
+export const ResumeAgentRequestSchema: GenMessage<ResumeAgentRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_registry_v1_registry_service, 8);
+
+/**
  * RegistryService is the catalogue of agents.
  *
  * @generated from service signalbox.registry.v1.RegistryService
@@ -304,7 +374,8 @@ export const RegistryService: GenService<{
     output: typeof ListAgentsResponseSchema;
   },
   /**
-   * UpdateAgent changes the fields that the mask names. ABORTED when the etag is old.
+   * UpdateAgent changes the fields that the mask names. ABORTED when the etag is old. It
+   * neither suspends an agent nor resumes it.
    *
    * @generated from rpc signalbox.registry.v1.RegistryService.UpdateAgent
    */
@@ -332,6 +403,32 @@ export const RegistryService: GenService<{
   importAgent: {
     methodKind: "unary";
     input: typeof ImportAgentRequestSchema;
+    output: typeof AgentSchema;
+  },
+  /**
+   * SuspendAgent stops an agent at once: new calls are refused within a second, open
+   * streams end within five, and the agent's running tasks of them are cancelled, on
+   * every replica that reaches the database; rollout of the answer lists those that have
+   * not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
+   * the agent is RETIRED or REJECTED, as no calls reach it then.
+   *
+   * @generated from rpc signalbox.registry.v1.RegistryService.SuspendAgent
+   */
+  suspendAgent: {
+    methodKind: "unary";
+    input: typeof SuspendAgentRequestSchema;
+    output: typeof AgentSchema;
+  },
+  /**
+   * ResumeAgent ends a suspension: the agent has the state again that it had before. An
+   * agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED
+   * or REJECTED.
+   *
+   * @generated from rpc signalbox.registry.v1.RegistryService.ResumeAgent
+   */
+  resumeAgent: {
+    methodKind: "unary";
+    input: typeof ResumeAgentRequestSchema;
     output: typeof AgentSchema;
   },
 }> = /*@__PURE__*/

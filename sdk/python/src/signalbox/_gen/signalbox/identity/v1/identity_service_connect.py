@@ -94,7 +94,9 @@ class IdentityService(Protocol):
 
     async def disable_key(self, request: DisableKeyRequest, ctx: RequestContext[DisableKeyRequest, Key], /) -> Key:
         """
-        DisableKey makes a key useless within a second; UpdateKey with disabled=false undoes it.
+        DisableKey makes a key useless within a second, and ends its open streams within five,
+        on every replica that reaches the database; rollout of the answer lists those that
+        have not confirmed. UpdateKey with disabled=false undoes it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -485,7 +487,9 @@ class IdentityServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> Key:
         """
-        DisableKey makes a key useless within a second; UpdateKey with disabled=false undoes it.
+        DisableKey makes a key useless within a second, and ends its open streams within five,
+        on every replica that reaches the database; rollout of the answer lists those that
+        have not confirmed. UpdateKey with disabled=false undoes it.
         """
         return await self.execute_unary(
             request=request,
@@ -586,7 +590,9 @@ class IdentityServiceSync(Protocol):
 
     def disable_key(self, request: DisableKeyRequest, ctx: RequestContext[DisableKeyRequest, Key], /) -> Key:
         """
-        DisableKey makes a key useless within a second; UpdateKey with disabled=false undoes it.
+        DisableKey makes a key useless within a second, and ends its open streams within five,
+        on every replica that reaches the database; rollout of the answer lists those that
+        have not confirmed. UpdateKey with disabled=false undoes it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -975,7 +981,9 @@ class IdentityServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> Key:
         """
-        DisableKey makes a key useless within a second; UpdateKey with disabled=false undoes it.
+        DisableKey makes a key useless within a second, and ends its open streams within five,
+        on every replica that reaches the database; rollout of the answer lists those that
+        have not confirmed. UpdateKey with disabled=false undoes it.
         """
         return self.execute_unary(
             request=request,

@@ -16,13 +16,16 @@ from protobuf._codegen import file_desc
 from protobuf.wkt.google.protobuf import timestamp_pb
 
 from ....buf.validate import validate_pb
+from ...rollout.v1 import rollout_pb
 
 if TYPE_CHECKING:
     from protobuf import DescFile
     from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
+    from ...rollout.v1.rollout_pb import Rollout
 
-_KeyFields: TypeAlias = Literal["name", "uid", "display_name", "secret_hint", "disabled", "expire_time", "previous_secret_expire_time", "last_used_time", "etag", "create_time", "update_time"]
+
+_KeyFields: TypeAlias = Literal["name", "uid", "display_name", "secret_hint", "disabled", "expire_time", "previous_secret_expire_time", "last_used_time", "etag", "create_time", "update_time", "rollout"]
 
 class Key(Message[_KeyFields]):
     """
@@ -99,9 +102,16 @@ class Key(Message[_KeyFields]):
             ```proto
             optional google.protobuf.Timestamp update_time = 11;
             ```
+        rollout:
+            Which replicas serve the change. Set in answers to UpdateKey, DisableKey and
+            RotateKey unless the replicas could not be asked. Output only.
+
+            ```proto
+            optional signalbox.rollout.v1.Rollout rollout = 12;
+            ```
     """
 
-    __slots__ = ("name", "uid", "display_name", "secret_hint", "disabled", "expire_time", "previous_secret_expire_time", "last_used_time", "etag", "create_time", "update_time")
+    __slots__ = ("name", "uid", "display_name", "secret_hint", "disabled", "expire_time", "previous_secret_expire_time", "last_used_time", "etag", "create_time", "update_time", "rollout")
 
     if TYPE_CHECKING:
 
@@ -119,6 +129,7 @@ class Key(Message[_KeyFields]):
             etag: str = "",
             create_time: Timestamp | None = None,
             update_time: Timestamp | None = None,
+            rollout: Rollout | None = None,
         ) -> None:
             pass
 
@@ -133,13 +144,15 @@ class Key(Message[_KeyFields]):
         etag: str
         create_time: Timestamp | None
         update_time: Timestamp | None
+        rollout: Rollout | None
 
 
 _DESC = file_desc(
-    b'\n\x1fsignalbox/identity/v1/key.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xdd\x04\n\x03Key\x12W\n\x04name\x18\x01 \x01(\tR\x04nameBC\xbaH@r>2<^(teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12+\n\x0cdisplay_name\x18\x03 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12(\n\x0bsecret_hint\x18\x04 \x01(\tR\nsecretHintB\x07\xbaH\x04r\x02\x18\x10\x12\x1a\n\x08disabled\x18\x05 \x01(\x08R\x08disabled\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12Y\n\x1bprevious_secret_expire_time\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\x18previousSecretExpireTime\x12@\n\x0elast_used_time\x18\x08 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12\x1b\n\x04etag\x18\t \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0b \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTimeB\xe4\x01\n\x19com.signalbox.identity.v1B\x08KeyProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3',
+    b'\n\x1fsignalbox/identity/v1/key.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a"signalbox/rollout/v1/rollout.proto"\x96\x05\n\x03Key\x12W\n\x04name\x18\x01 \x01(\tR\x04nameBC\xbaH@r>2<^(teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12+\n\x0cdisplay_name\x18\x03 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12(\n\x0bsecret_hint\x18\x04 \x01(\tR\nsecretHintB\x07\xbaH\x04r\x02\x18\x10\x12\x1a\n\x08disabled\x18\x05 \x01(\x08R\x08disabled\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12Y\n\x1bprevious_secret_expire_time\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\x18previousSecretExpireTime\x12@\n\x0elast_used_time\x18\x08 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12\x1b\n\x04etag\x18\t \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0b \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTime\x127\n\x07rollout\x18\x0c \x01(\x0b2\x1d.signalbox.rollout.v1.RolloutR\x07rolloutB\xe4\x01\n\x19com.signalbox.identity.v1B\x08KeyProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3',
     [
         validate_pb.desc(),
         timestamp_pb.desc(),
+        rollout_pb.desc(),
     ],
     {
         "Key": Key,

@@ -16,14 +16,17 @@ from protobuf._codegen import file_desc
 from protobuf.wkt.google.protobuf import struct_pb, timestamp_pb
 
 from ....buf.validate import validate_pb
+from ...rollout.v1 import rollout_pb
 
 if TYPE_CHECKING:
     from protobuf import DescFile
     from protobuf.wkt.google.protobuf.struct_pb import Struct
     from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
+    from ...rollout.v1.rollout_pb import Rollout
 
-_AgentFields: TypeAlias = Literal["name", "uid", "team", "display_name", "description", "tags", "aliases", "visibility", "state", "endpoints", "card", "card_json", "card_source", "interfaces", "push", "push_allowed_hosts", "forward_headers", "trust_card_authority", "warnings", "revision", "etag", "create_time", "update_time", "preferred_dialects", "card_shape", "card_keys", "card_verification", "routes"]
+
+_AgentFields: TypeAlias = Literal["name", "uid", "team", "display_name", "description", "tags", "aliases", "visibility", "state", "endpoints", "card", "card_json", "card_source", "interfaces", "push", "push_allowed_hosts", "forward_headers", "trust_card_authority", "warnings", "revision", "etag", "create_time", "update_time", "preferred_dialects", "card_shape", "card_keys", "card_verification", "routes", "suspension", "rollout"]
 
 class Agent(Message[_AgentFields]):
     """
@@ -216,9 +219,22 @@ class Agent(Message[_AgentFields]):
             ```proto
             repeated signalbox.registry.v1.Route routes = 28;
             ```
+        suspension:
+            Why and since when the agent is suspended; absent when it is not. Output only.
+
+            ```proto
+            optional signalbox.registry.v1.Suspension suspension = 29;
+            ```
+        rollout:
+            Which replicas serve the change. Set in answers to UpdateAgent, SuspendAgent and
+            ResumeAgent unless the replicas could not be asked. Output only.
+
+            ```proto
+            optional signalbox.rollout.v1.Rollout rollout = 30;
+            ```
     """
 
-    __slots__ = ("name", "uid", "team", "display_name", "description", "tags", "aliases", "visibility", "state", "endpoints", "card", "card_json", "card_source", "interfaces", "push", "push_allowed_hosts", "forward_headers", "trust_card_authority", "warnings", "revision", "etag", "create_time", "update_time", "preferred_dialects", "card_shape", "card_keys", "card_verification", "routes")
+    __slots__ = ("name", "uid", "team", "display_name", "description", "tags", "aliases", "visibility", "state", "endpoints", "card", "card_json", "card_source", "interfaces", "push", "push_allowed_hosts", "forward_headers", "trust_card_authority", "warnings", "revision", "etag", "create_time", "update_time", "preferred_dialects", "card_shape", "card_keys", "card_verification", "routes", "suspension", "rollout")
 
     if TYPE_CHECKING:
 
@@ -253,6 +269,8 @@ class Agent(Message[_AgentFields]):
             card_keys: str = "",
             card_verification: CardVerification | None = None,
             routes: list[Route] | None = None,
+            suspension: Suspension | None = None,
+            rollout: Rollout | None = None,
         ) -> None:
             pass
 
@@ -284,6 +302,56 @@ class Agent(Message[_AgentFields]):
         card_keys: str
         card_verification: CardVerification | None
         routes: list[Route]
+        suspension: Suspension | None
+        rollout: Rollout | None
+
+_SuspensionFields: TypeAlias = Literal["state_before", "reason", "suspend_time"]
+
+class Suspension(Message[_SuspensionFields]):
+    """
+    Suspension says why and since when an agent is suspended.
+
+    ```proto
+    message signalbox.registry.v1.Suspension
+    ```
+
+    Attributes:
+        state_before:
+            State that ResumeAgent brings back.
+
+            ```proto
+            signalbox.registry.v1.State state_before = 1;
+            ```
+        reason:
+            Reason that was given; empty for none.
+
+            ```proto
+            string reason = 2;
+            ```
+        suspend_time:
+            When the agent was suspended.
+
+            ```proto
+            optional google.protobuf.Timestamp suspend_time = 3;
+            ```
+    """
+
+    __slots__ = ("state_before", "reason", "suspend_time")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            state_before: State | None = None,
+            reason: str = "",
+            suspend_time: Timestamp | None = None,
+        ) -> None:
+            pass
+
+        state_before: State
+        reason: str
+        suspend_time: Timestamp | None
 
 _EndpointFields: TypeAlias = Literal["url", "weight"]
 
@@ -683,7 +751,7 @@ class State(Enum):
             STATE_REJECTED = 6
             ```
         SUSPENDED:
-            Stopped at once; not callable.
+            Stopped by SuspendAgent; not callable until ResumeAgent.
 
             ```proto
             STATE_SUSPENDED = 7
@@ -774,14 +842,16 @@ class PushMode(Enum):
 
 
 _DESC = file_desc(
-    b'\n!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\x8a\x0e\n\x05Agent\x12;\n\x04name\x18\x01 \x01(\tR\x04nameB\'\xbaH$r"2 ^(agents/[a-z][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12:\n\x04team\x18\x03 \x01(\tR\x04teamB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$\x12+\n\x0cdisplay_name\x18\x04 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x0bdescription\x18\x05 \x01(\tR\x0bdescriptionB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12@\n\x04tags\x18\x06 \x03(\tR\x04tagsB,\xbaH)\x92\x01&\x10@\x18\x01" r\x1e2\x1c^[a-z0-9][a-z0-9_.:-]{0,62}$\x12L\n\x07aliases\x18\x07 \x03(\tR\x07aliasesB2\xbaH/\x92\x01,\x10\x10\x18\x01"&r$2"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$\x12K\n\nvisibility\x18\x08 \x01(\x0e2!.signalbox.registry.v1.VisibilityR\nvisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12<\n\x05state\x18\t \x01(\x0e2\x1c.signalbox.registry.v1.StateR\x05stateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\tendpoints\x18\n \x03(\x0b2\x1f.signalbox.registry.v1.EndpointR\tendpointsB\x08\xbaH\x05\x92\x01\x02\x10@\x12+\n\x04card\x18\x0b \x01(\x0b2\x17.google.protobuf.StructR\x04card\x12&\n\tcard_json\x18\x0c \x01(\x0cR\x08cardJsonB\t\xbaH\x06z\x04\x18\x80\x80@\x12L\n\x0bcard_source\x18\r \x01(\x0e2!.signalbox.registry.v1.CardSourceR\ncardSourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12J\n\ninterfaces\x18\x0e \x03(\x0b2 .signalbox.registry.v1.InterfaceR\ninterfacesB\x08\xbaH\x05\x92\x01\x02\x10@\x12=\n\x04push\x18\x0f \x01(\x0e2\x1f.signalbox.registry.v1.PushModeR\x04pushB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12t\n\x12push_allowed_hosts\x18\x10 \x03(\tR\x10pushAllowedHostsBF\xbaHC\x92\x01@\x10@\x18\x01":r826^(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$\x12\\\n\x0fforward_headers\x18\x11 \x03(\tR\x0eforwardHeadersB3\xbaH0\x92\x01-\x10 \x18\x01"\'r%2#^[A-Za-z0-9!#$%&\'*+.^_`|~-]{1,100}$\x120\n\x14trust_card_authority\x18\x12 \x01(\x08R\x12trustCardAuthority\x12+\n\x08warnings\x18\x13 \x03(\tR\x08warningsB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05r\x03\x18\xe8\x07\x12#\n\x08revision\x18\x14 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12\x1b\n\x04etag\x18\x15 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\x16 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x17 \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTime\x12\x89\x01\n\x12preferred_dialects\x18\x18 \x03(\tR\x11preferredDialectsBZ\xbaHW\x92\x01T\x10\x06\x18\x01"NrLR\x0bJSONRPC/1.0R\rHTTP+JSON/1.0R\x08GRPC/1.0R\x0bJSONRPC/0.3R\rHTTP+JSON/0.3R\x08GRPC/0.3\x12I\n\ncard_shape\x18\x19 \x01(\x0e2 .signalbox.registry.v1.CardShapeR\tcardShapeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12&\n\tcard_keys\x18\x1a \x01(\tR\x08cardKeysB\t\xbaH\x06r\x04(\x80\x80\x04\x12T\n\x11card_verification\x18\x1b \x01(\x0b2\'.signalbox.registry.v1.CardVerificationR\x10cardVerification\x12>\n\x06routes\x18\x1c \x03(\x0b2\x1c.signalbox.registry.v1.RouteR\x06routesB\x08\xbaH\x05\x92\x01\x02\x10\x10"[\n\x08Endpoint\x12-\n\x03url\x18\x01 \x01(\tR\x03urlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12 \n\x06weight\x18\x02 \x01(\rR\x06weightB\x08\xbaH\x05*\x03\x18\xe8\x07"\x90\x01\n\tInterface\x12"\n\x07binding\x18\x01 \x01(\tR\x07bindingB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07version\x18\x02 \x01(\tR\x07versionB\x07\xbaH\x04r\x02\x18\x10\x12\x1a\n\x03url\x18\x03 \x01(\tR\x03urlB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12 \n\x06tenant\x18\x04 \x01(\tR\x06tenantB\x08\xbaH\x05r\x03\x18\xe8\x07"\xc7\x01\n\x05Route\x12!\n\x07dialect\x18\x01 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12"\n\x07address\x18\x02 \x01(\tR\x07addressB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12#\n\x08selector\x18\x03 \x01(\tR\x08selectorB\x07\xbaH\x04r\x02\x18d\x122\n\x10upstream_dialect\x18\x04 \x01(\tR\x0fupstreamDialectB\x07\xbaH\x04r\x02\x18(\x12\x1e\n\ntranslated\x18\x05 \x01(\x08R\ntranslated"\x81\x01\n\x10CardVerification\x12L\n\x05state\x18\x01 \x01(\x0e2,.signalbox.registry.v1.CardVerificationStateR\x05stateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x06key_id\x18\x02 \x01(\tR\x05keyIdB\x08\xbaH\x05r\x03\x18\xe8\x07*\xd5\x01\n\x15CardVerificationState\x12\'\n#CARD_VERIFICATION_STATE_UNSPECIFIED\x10\x00\x12$\n CARD_VERIFICATION_STATE_UNSIGNED\x10\x01\x12"\n\x1eCARD_VERIFICATION_STATE_NO_KEY\x10\x02\x12$\n CARD_VERIFICATION_STATE_VERIFIED\x10\x03\x12#\n\x1fCARD_VERIFICATION_STATE_INVALID\x10\x04*z\n\tCardShape\x12\x1a\n\x16CARD_SHAPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fCARD_SHAPE_AUTO\x10\x01\x12\x12\n\x0eCARD_SHAPE_V10\x10\x02\x12\x12\n\x0eCARD_SHAPE_V03\x10\x03\x12\x14\n\x10CARD_SHAPE_UNION\x10\x04*\x89\x01\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12VISIBILITY_PRIVATE\x10\x01\x12\x13\n\x0fVISIBILITY_TEAM\x10\x02\x12\x1b\n\x17VISIBILITY_ORGANIZATION\x10\x03\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x04*\xb1\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x1a\n\x16STATE_PENDING_APPROVAL\x10\x02\x12\x12\n\x0eSTATE_APPROVED\x10\x03\x12\x14\n\x10STATE_DEPRECATED\x10\x04\x12\x11\n\rSTATE_RETIRED\x10\x05\x12\x12\n\x0eSTATE_REJECTED\x10\x06\x12\x13\n\x0fSTATE_SUSPENDED\x10\x07*p\n\nCardSource\x12\x1b\n\x17CARD_SOURCE_UNSPECIFIED\x10\x00\x12\x16\n\x12CARD_SOURCE_INLINE\x10\x01\x12\x17\n\x13CARD_SOURCE_FETCHED\x10\x02\x12\x14\n\x10CARD_SOURCE_NONE\x10\x03*N\n\x08PushMode\x12\x19\n\x15PUSH_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rPUSH_MODE_OFF\x10\x01\x12\x14\n\x10PUSH_MODE_DIRECT\x10\x02B\xe6\x01\n\x19com.signalbox.registry.v1B\nAgentProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3',
+    b'\n!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a"signalbox/rollout/v1/rollout.proto"\x86\x0f\n\x05Agent\x12;\n\x04name\x18\x01 \x01(\tR\x04nameB\'\xbaH$r"2 ^(agents/[a-z][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12:\n\x04team\x18\x03 \x01(\tR\x04teamB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$\x12+\n\x0cdisplay_name\x18\x04 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12*\n\x0bdescription\x18\x05 \x01(\tR\x0bdescriptionB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12@\n\x04tags\x18\x06 \x03(\tR\x04tagsB,\xbaH)\x92\x01&\x10@\x18\x01" r\x1e2\x1c^[a-z0-9][a-z0-9_.:-]{0,62}$\x12L\n\x07aliases\x18\x07 \x03(\tR\x07aliasesB2\xbaH/\x92\x01,\x10\x10\x18\x01"&r$2"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$\x12K\n\nvisibility\x18\x08 \x01(\x0e2!.signalbox.registry.v1.VisibilityR\nvisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12<\n\x05state\x18\t \x01(\x0e2\x1c.signalbox.registry.v1.StateR\x05stateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12G\n\tendpoints\x18\n \x03(\x0b2\x1f.signalbox.registry.v1.EndpointR\tendpointsB\x08\xbaH\x05\x92\x01\x02\x10@\x12+\n\x04card\x18\x0b \x01(\x0b2\x17.google.protobuf.StructR\x04card\x12&\n\tcard_json\x18\x0c \x01(\x0cR\x08cardJsonB\t\xbaH\x06z\x04\x18\x80\x80@\x12L\n\x0bcard_source\x18\r \x01(\x0e2!.signalbox.registry.v1.CardSourceR\ncardSourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12J\n\ninterfaces\x18\x0e \x03(\x0b2 .signalbox.registry.v1.InterfaceR\ninterfacesB\x08\xbaH\x05\x92\x01\x02\x10@\x12=\n\x04push\x18\x0f \x01(\x0e2\x1f.signalbox.registry.v1.PushModeR\x04pushB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12t\n\x12push_allowed_hosts\x18\x10 \x03(\tR\x10pushAllowedHostsBF\xbaHC\x92\x01@\x10@\x18\x01":r826^(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$\x12\\\n\x0fforward_headers\x18\x11 \x03(\tR\x0eforwardHeadersB3\xbaH0\x92\x01-\x10 \x18\x01"\'r%2#^[A-Za-z0-9!#$%&\'*+.^_`|~-]{1,100}$\x120\n\x14trust_card_authority\x18\x12 \x01(\x08R\x12trustCardAuthority\x12+\n\x08warnings\x18\x13 \x03(\tR\x08warningsB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05r\x03\x18\xe8\x07\x12#\n\x08revision\x18\x14 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12\x1b\n\x04etag\x18\x15 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\x16 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x17 \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTime\x12\x89\x01\n\x12preferred_dialects\x18\x18 \x03(\tR\x11preferredDialectsBZ\xbaHW\x92\x01T\x10\x06\x18\x01"NrLR\x0bJSONRPC/1.0R\rHTTP+JSON/1.0R\x08GRPC/1.0R\x0bJSONRPC/0.3R\rHTTP+JSON/0.3R\x08GRPC/0.3\x12I\n\ncard_shape\x18\x19 \x01(\x0e2 .signalbox.registry.v1.CardShapeR\tcardShapeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12&\n\tcard_keys\x18\x1a \x01(\tR\x08cardKeysB\t\xbaH\x06r\x04(\x80\x80\x04\x12T\n\x11card_verification\x18\x1b \x01(\x0b2\'.signalbox.registry.v1.CardVerificationR\x10cardVerification\x12>\n\x06routes\x18\x1c \x03(\x0b2\x1c.signalbox.registry.v1.RouteR\x06routesB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12A\n\nsuspension\x18\x1d \x01(\x0b2!.signalbox.registry.v1.SuspensionR\nsuspension\x127\n\x07rollout\x18\x1e \x01(\x0b2\x1d.signalbox.rollout.v1.RolloutR\x07rollout"\xb8\x01\n\nSuspension\x12I\n\x0cstate_before\x18\x01 \x01(\x0e2\x1c.signalbox.registry.v1.StateR\x0bstateBeforeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x06reason\x18\x02 \x01(\tR\x06reasonB\x08\xbaH\x05r\x03\x18\xe8\x07\x12=\n\x0csuspend_time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0bsuspendTime"[\n\x08Endpoint\x12-\n\x03url\x18\x01 \x01(\tR\x03urlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12 \n\x06weight\x18\x02 \x01(\rR\x06weightB\x08\xbaH\x05*\x03\x18\xe8\x07"\x90\x01\n\tInterface\x12"\n\x07binding\x18\x01 \x01(\tR\x07bindingB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07version\x18\x02 \x01(\tR\x07versionB\x07\xbaH\x04r\x02\x18\x10\x12\x1a\n\x03url\x18\x03 \x01(\tR\x03urlB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12 \n\x06tenant\x18\x04 \x01(\tR\x06tenantB\x08\xbaH\x05r\x03\x18\xe8\x07"\xc7\x01\n\x05Route\x12!\n\x07dialect\x18\x01 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12"\n\x07address\x18\x02 \x01(\tR\x07addressB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12#\n\x08selector\x18\x03 \x01(\tR\x08selectorB\x07\xbaH\x04r\x02\x18d\x122\n\x10upstream_dialect\x18\x04 \x01(\tR\x0fupstreamDialectB\x07\xbaH\x04r\x02\x18(\x12\x1e\n\ntranslated\x18\x05 \x01(\x08R\ntranslated"\x81\x01\n\x10CardVerification\x12L\n\x05state\x18\x01 \x01(\x0e2,.signalbox.registry.v1.CardVerificationStateR\x05stateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x06key_id\x18\x02 \x01(\tR\x05keyIdB\x08\xbaH\x05r\x03\x18\xe8\x07*\xd5\x01\n\x15CardVerificationState\x12\'\n#CARD_VERIFICATION_STATE_UNSPECIFIED\x10\x00\x12$\n CARD_VERIFICATION_STATE_UNSIGNED\x10\x01\x12"\n\x1eCARD_VERIFICATION_STATE_NO_KEY\x10\x02\x12$\n CARD_VERIFICATION_STATE_VERIFIED\x10\x03\x12#\n\x1fCARD_VERIFICATION_STATE_INVALID\x10\x04*z\n\tCardShape\x12\x1a\n\x16CARD_SHAPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fCARD_SHAPE_AUTO\x10\x01\x12\x12\n\x0eCARD_SHAPE_V10\x10\x02\x12\x12\n\x0eCARD_SHAPE_V03\x10\x03\x12\x14\n\x10CARD_SHAPE_UNION\x10\x04*\x89\x01\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12VISIBILITY_PRIVATE\x10\x01\x12\x13\n\x0fVISIBILITY_TEAM\x10\x02\x12\x1b\n\x17VISIBILITY_ORGANIZATION\x10\x03\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x04*\xb1\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x1a\n\x16STATE_PENDING_APPROVAL\x10\x02\x12\x12\n\x0eSTATE_APPROVED\x10\x03\x12\x14\n\x10STATE_DEPRECATED\x10\x04\x12\x11\n\rSTATE_RETIRED\x10\x05\x12\x12\n\x0eSTATE_REJECTED\x10\x06\x12\x13\n\x0fSTATE_SUSPENDED\x10\x07*p\n\nCardSource\x12\x1b\n\x17CARD_SOURCE_UNSPECIFIED\x10\x00\x12\x16\n\x12CARD_SOURCE_INLINE\x10\x01\x12\x17\n\x13CARD_SOURCE_FETCHED\x10\x02\x12\x14\n\x10CARD_SOURCE_NONE\x10\x03*N\n\x08PushMode\x12\x19\n\x15PUSH_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rPUSH_MODE_OFF\x10\x01\x12\x14\n\x10PUSH_MODE_DIRECT\x10\x02B\xe6\x01\n\x19com.signalbox.registry.v1B\nAgentProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3',
     [
         validate_pb.desc(),
         struct_pb.desc(),
         timestamp_pb.desc(),
+        rollout_pb.desc(),
     ],
     {
         "Agent": Agent,
+        "Suspension": Suspension,
         "Endpoint": Endpoint,
         "Interface": Interface,
         "Route": Route,

@@ -21,7 +21,7 @@ from protobuf.wkt.google.protobuf.empty_pb import Empty
 
 from . import registry_service_pb
 from .agent_pb import Agent
-from .registry_service_pb import CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ImportAgentRequest, ListAgentsRequest, ListAgentsResponse, UpdateAgentRequest
+from .registry_service_pb import CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ImportAgentRequest, ListAgentsRequest, ListAgentsResponse, ResumeAgentRequest, SuspendAgentRequest, UpdateAgentRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -60,7 +60,8 @@ class RegistryService(Protocol):
 
     async def update_agent(self, request: UpdateAgentRequest, ctx: RequestContext[UpdateAgentRequest, Agent], /) -> Agent:
         """
-        UpdateAgent changes the fields that the mask names. ABORTED when the etag is old.
+        UpdateAgent changes the fields that the mask names. ABORTED when the etag is old. It
+        neither suspends an agent nor resumes it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -74,6 +75,24 @@ class RegistryService(Protocol):
         """
         ImportAgent registers an agent from its card alone: name, description, tags and
         endpoints are taken from it.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def suspend_agent(self, request: SuspendAgentRequest, ctx: RequestContext[SuspendAgentRequest, Agent], /) -> Agent:
+        """
+        SuspendAgent stops an agent at once: new calls are refused within a second, open
+        streams end within five, and the agent's running tasks of them are cancelled, on
+        every replica that reaches the database; rollout of the answer lists those that have
+        not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
+        the agent is RETIRED or REJECTED, as no calls reach it then.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def resume_agent(self, request: ResumeAgentRequest, ctx: RequestContext[ResumeAgentRequest, Agent], /) -> Agent:
+        """
+        ResumeAgent ends a suspension: the agent has the state again that it had before. An
+        agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED
+        or REJECTED.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -160,6 +179,28 @@ class RegistryServiceASGIApplication(ConnectASGIApplication[RegistryService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.import_agent,
+                ),
+                "/signalbox.registry.v1.RegistryService/SuspendAgent": Endpoint.unary(
+                    method=MethodInfo(
+                        name="SuspendAgent",
+                        service_name="signalbox.registry.v1.RegistryService",
+                        input=SuspendAgentRequest,
+                        output=Agent,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.suspend_agent,
+                ),
+                "/signalbox.registry.v1.RegistryService/ResumeAgent": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ResumeAgent",
+                        service_name="signalbox.registry.v1.RegistryService",
+                        input=ResumeAgentRequest,
+                        output=Agent,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.resume_agent,
                 ),
             },
             interceptors=interceptors,
@@ -263,7 +304,8 @@ class RegistryServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> Agent:
         """
-        UpdateAgent changes the fields that the mask names. ABORTED when the etag is old.
+        UpdateAgent changes the fields that the mask names. ABORTED when the etag is old. It
+        neither suspends an agent nor resumes it.
         """
         return await self.execute_unary(
             request=request,
@@ -325,6 +367,58 @@ class RegistryServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def suspend_agent(
+        self,
+        request: SuspendAgentRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Agent:
+        """
+        SuspendAgent stops an agent at once: new calls are refused within a second, open
+        streams end within five, and the agent's running tasks of them are cancelled, on
+        every replica that reaches the database; rollout of the answer lists those that have
+        not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
+        the agent is RETIRED or REJECTED, as no calls reach it then.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="SuspendAgent",
+                service_name="signalbox.registry.v1.RegistryService",
+                input=SuspendAgentRequest,
+                output=Agent,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def resume_agent(
+        self,
+        request: ResumeAgentRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Agent:
+        """
+        ResumeAgent ends a suspension: the agent has the state again that it had before. An
+        agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED
+        or REJECTED.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ResumeAgent",
+                service_name="signalbox.registry.v1.RegistryService",
+                input=ResumeAgentRequest,
+                output=Agent,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
 
 class RegistryServiceSync(Protocol):
     """
@@ -354,7 +448,8 @@ class RegistryServiceSync(Protocol):
 
     def update_agent(self, request: UpdateAgentRequest, ctx: RequestContext[UpdateAgentRequest, Agent], /) -> Agent:
         """
-        UpdateAgent changes the fields that the mask names. ABORTED when the etag is old.
+        UpdateAgent changes the fields that the mask names. ABORTED when the etag is old. It
+        neither suspends an agent nor resumes it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -368,6 +463,24 @@ class RegistryServiceSync(Protocol):
         """
         ImportAgent registers an agent from its card alone: name, description, tags and
         endpoints are taken from it.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def suspend_agent(self, request: SuspendAgentRequest, ctx: RequestContext[SuspendAgentRequest, Agent], /) -> Agent:
+        """
+        SuspendAgent stops an agent at once: new calls are refused within a second, open
+        streams end within five, and the agent's running tasks of them are cancelled, on
+        every replica that reaches the database; rollout of the answer lists those that have
+        not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
+        the agent is RETIRED or REJECTED, as no calls reach it then.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def resume_agent(self, request: ResumeAgentRequest, ctx: RequestContext[ResumeAgentRequest, Agent], /) -> Agent:
+        """
+        ResumeAgent ends a suspension: the agent has the state again that it had before. An
+        agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED
+        or REJECTED.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -452,6 +565,28 @@ class RegistryServiceWSGIApplication(ConnectWSGIApplication):
                         stream_type=StreamType.UNARY,
                     ),
                     function=service.import_agent,
+                ),
+                "/signalbox.registry.v1.RegistryService/SuspendAgent": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="SuspendAgent",
+                        service_name="signalbox.registry.v1.RegistryService",
+                        input=SuspendAgentRequest,
+                        output=Agent,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.suspend_agent,
+                ),
+                "/signalbox.registry.v1.RegistryService/ResumeAgent": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ResumeAgent",
+                        service_name="signalbox.registry.v1.RegistryService",
+                        input=ResumeAgentRequest,
+                        output=Agent,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.resume_agent,
                 ),
             },
             interceptors=interceptors,
@@ -555,7 +690,8 @@ class RegistryServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> Agent:
         """
-        UpdateAgent changes the fields that the mask names. ABORTED when the etag is old.
+        UpdateAgent changes the fields that the mask names. ABORTED when the etag is old. It
+        neither suspends an agent nor resumes it.
         """
         return self.execute_unary(
             request=request,
@@ -612,6 +748,58 @@ class RegistryServiceClientSync(ConnectClientSync):
                 input=ImportAgentRequest,
                 output=Agent,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def suspend_agent(
+        self,
+        request: SuspendAgentRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Agent:
+        """
+        SuspendAgent stops an agent at once: new calls are refused within a second, open
+        streams end within five, and the agent's running tasks of them are cancelled, on
+        every replica that reaches the database; rollout of the answer lists those that have
+        not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
+        the agent is RETIRED or REJECTED, as no calls reach it then.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="SuspendAgent",
+                service_name="signalbox.registry.v1.RegistryService",
+                input=SuspendAgentRequest,
+                output=Agent,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def resume_agent(
+        self,
+        request: ResumeAgentRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Agent:
+        """
+        ResumeAgent ends a suspension: the agent has the state again that it had before. An
+        agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED
+        or REJECTED.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ResumeAgent",
+                service_name="signalbox.registry.v1.RegistryService",
+                input=ResumeAgentRequest,
+                output=Agent,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
                 stream_type=StreamType.UNARY,
             ),
             headers=headers,

@@ -334,9 +334,105 @@ class ImportAgentRequest(Message[_ImportAgentRequestFields]):
         visibility: Visibility
         source: Oneof[Literal["card_url"], str] | Oneof[Literal["card"], Struct] | Oneof[Literal["card_json"], bytes] | None
 
+_SuspendAgentRequestFields: TypeAlias = Literal["name", "etag", "reason"]
+
+class SuspendAgentRequest(Message[_SuspendAgentRequestFields]):
+    """
+    SuspendAgentRequest asks that an agent be stopped.
+
+    ```proto
+    message signalbox.registry.v1.SuspendAgentRequest
+    ```
+
+    Attributes:
+        name:
+            "agents/{agent}".
+
+            ```proto
+            string name = 1;
+            ```
+        etag:
+            When given, must be the stored etag.
+
+            ```proto
+            string etag = 2;
+            ```
+        reason:
+            Why, for people; it is shown with the agent and kept in the history.
+
+            ```proto
+            string reason = 3;
+            ```
+    """
+
+    __slots__ = ("name", "etag", "reason")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            etag: str = "",
+            reason: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        etag: str
+        reason: str
+
+_ResumeAgentRequestFields: TypeAlias = Literal["name", "etag", "reason"]
+
+class ResumeAgentRequest(Message[_ResumeAgentRequestFields]):
+    """
+    ResumeAgentRequest asks for the end of a suspension.
+
+    ```proto
+    message signalbox.registry.v1.ResumeAgentRequest
+    ```
+
+    Attributes:
+        name:
+            "agents/{agent}".
+
+            ```proto
+            string name = 1;
+            ```
+        etag:
+            When given, must be the stored etag.
+
+            ```proto
+            string etag = 2;
+            ```
+        reason:
+            Why, for people; it is kept in the history.
+
+            ```proto
+            string reason = 3;
+            ```
+    """
+
+    __slots__ = ("name", "etag", "reason")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            etag: str = "",
+            reason: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        etag: str
+        reason: str
+
 
 _DESC = file_desc(
-    b'\n,signalbox/registry/v1/registry_service.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a!signalbox/registry/v1/agent.proto"\x8a\x01\n\x12CreateAgentRequest\x128\n\x08agent_id\x18\x01 \x01(\tR\x07agentIdB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$\x12:\n\x05agent\x18\x02 \x01(\x0b2\x1c.signalbox.registry.v1.AgentR\x05agentB\x06\xbaH\x03\xc8\x01\x01"K\n\x0fGetAgentRequest\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$"\xa9\x01\n\x11ListAgentsRequest\x12 \n\x06filter\x18\x01 \x01(\tR\x06filterB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12"\n\x08order_by\x18\x02 \x01(\tR\x07orderByB\x07\xbaH\x04r\x02\x18d\x12%\n\tpage_size\x18\x03 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x04 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x87\x01\n\x12ListAgentsResponse\x12?\n\x06agents\x18\x01 \x03(\x0b2\x1c.signalbox.registry.v1.AgentR\x06agentsB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x8d\x01\n\x12UpdateAgentRequest\x12:\n\x05agent\x18\x01 \x01(\x0b2\x1c.signalbox.registry.v1.AgentR\x05agentB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"k\n\x12DeleteAgentRequest\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$\x12\x1b\n\x04etag\x18\x02 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@"\x80\x03\n\x12ImportAgentRequest\x12;\n\x08agent_id\x18\x01 \x01(\tR\x07agentIdB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9-]{0,62})?$\x12:\n\x04team\x18\x02 \x01(\tR\x04teamB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$\x12K\n\nvisibility\x18\x03 \x01(\x0e2!.signalbox.registry.v1.VisibilityR\nvisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x128\n\x08card_url\x18\x04 \x01(\tH\x00R\x07cardUrlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12-\n\x04card\x18\x05 \x01(\x0b2\x17.google.protobuf.StructH\x00R\x04card\x12*\n\tcard_json\x18\x06 \x01(\x0cH\x00R\x08cardJsonB\x0b\xbaH\x08z\x06\x10\x02\x18\x80\x80@B\x0f\n\x06source\x12\x05\xbaH\x02\x08\x012\xaf\x04\n\x0fRegistryService\x12V\n\x0bCreateAgent\x12).signalbox.registry.v1.CreateAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\x12U\n\x08GetAgent\x12&.signalbox.registry.v1.GetAgentRequest\x1a\x1c.signalbox.registry.v1.Agent"\x03\x90\x02\x01\x12f\n\nListAgents\x12(.signalbox.registry.v1.ListAgentsRequest\x1a).signalbox.registry.v1.ListAgentsResponse"\x03\x90\x02\x01\x12V\n\x0bUpdateAgent\x12).signalbox.registry.v1.UpdateAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\x12U\n\x0bDeleteAgent\x12).signalbox.registry.v1.DeleteAgentRequest\x1a\x16.google.protobuf.Empty"\x03\x90\x02\x02\x12V\n\x0bImportAgent\x12).signalbox.registry.v1.ImportAgentRequest\x1a\x1c.signalbox.registry.v1.AgentB\xf0\x01\n\x19com.signalbox.registry.v1B\x14RegistryServiceProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3',
+    b'\n,signalbox/registry/v1/registry_service.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a!signalbox/registry/v1/agent.proto"\x8a\x01\n\x12CreateAgentRequest\x128\n\x08agent_id\x18\x01 \x01(\tR\x07agentIdB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$\x12:\n\x05agent\x18\x02 \x01(\x0b2\x1c.signalbox.registry.v1.AgentR\x05agentB\x06\xbaH\x03\xc8\x01\x01"K\n\x0fGetAgentRequest\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$"\xa9\x01\n\x11ListAgentsRequest\x12 \n\x06filter\x18\x01 \x01(\tR\x06filterB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12"\n\x08order_by\x18\x02 \x01(\tR\x07orderByB\x07\xbaH\x04r\x02\x18d\x12%\n\tpage_size\x18\x03 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x04 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x87\x01\n\x12ListAgentsResponse\x12?\n\x06agents\x18\x01 \x03(\x0b2\x1c.signalbox.registry.v1.AgentR\x06agentsB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x8d\x01\n\x12UpdateAgentRequest\x12:\n\x05agent\x18\x01 \x01(\x0b2\x1c.signalbox.registry.v1.AgentR\x05agentB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"k\n\x12DeleteAgentRequest\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$\x12\x1b\n\x04etag\x18\x02 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@"\x80\x03\n\x12ImportAgentRequest\x12;\n\x08agent_id\x18\x01 \x01(\tR\x07agentIdB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9-]{0,62})?$\x12:\n\x04team\x18\x02 \x01(\tR\x04teamB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$\x12K\n\nvisibility\x18\x03 \x01(\x0e2!.signalbox.registry.v1.VisibilityR\nvisibilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x128\n\x08card_url\x18\x04 \x01(\tH\x00R\x07cardUrlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12-\n\x04card\x18\x05 \x01(\x0b2\x17.google.protobuf.StructH\x00R\x04card\x12*\n\tcard_json\x18\x06 \x01(\x0cH\x00R\x08cardJsonB\x0b\xbaH\x08z\x06\x10\x02\x18\x80\x80@B\x0f\n\x06source\x12\x05\xbaH\x02\x08\x01"\x8e\x01\n\x13SuspendAgentRequest\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$\x12\x1b\n\x04etag\x18\x02 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12 \n\x06reason\x18\x03 \x01(\tR\x06reasonB\x08\xbaH\x05r\x03\x18\xe8\x07"\x8d\x01\n\x12ResumeAgentRequest\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$\x12\x1b\n\x04etag\x18\x02 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12 \n\x06reason\x18\x03 \x01(\tR\x06reasonB\x08\xbaH\x05r\x03\x18\xe8\x072\xeb\x05\n\x0fRegistryService\x12V\n\x0bCreateAgent\x12).signalbox.registry.v1.CreateAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\x12U\n\x08GetAgent\x12&.signalbox.registry.v1.GetAgentRequest\x1a\x1c.signalbox.registry.v1.Agent"\x03\x90\x02\x01\x12f\n\nListAgents\x12(.signalbox.registry.v1.ListAgentsRequest\x1a).signalbox.registry.v1.ListAgentsResponse"\x03\x90\x02\x01\x12V\n\x0bUpdateAgent\x12).signalbox.registry.v1.UpdateAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\x12U\n\x0bDeleteAgent\x12).signalbox.registry.v1.DeleteAgentRequest\x1a\x16.google.protobuf.Empty"\x03\x90\x02\x02\x12V\n\x0bImportAgent\x12).signalbox.registry.v1.ImportAgentRequest\x1a\x1c.signalbox.registry.v1.Agent\x12]\n\x0cSuspendAgent\x12*.signalbox.registry.v1.SuspendAgentRequest\x1a\x1c.signalbox.registry.v1.Agent"\x03\x90\x02\x02\x12[\n\x0bResumeAgent\x12).signalbox.registry.v1.ResumeAgentRequest\x1a\x1c.signalbox.registry.v1.Agent"\x03\x90\x02\x02B\xf0\x01\n\x19com.signalbox.registry.v1B\x14RegistryServiceProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3',
     [
         validate_pb.desc(),
         empty_pb.desc(),
@@ -352,6 +448,8 @@ _DESC = file_desc(
         "UpdateAgentRequest": UpdateAgentRequest,
         "DeleteAgentRequest": DeleteAgentRequest,
         "ImportAgentRequest": ImportAgentRequest,
+        "SuspendAgentRequest": SuspendAgentRequest,
+        "ResumeAgentRequest": ResumeAgentRequest,
     },
 )
 
