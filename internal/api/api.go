@@ -34,6 +34,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/registry"
+	"github.com/signalbox-dev/signalbox/internal/rollout"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 )
 
@@ -46,7 +47,8 @@ const (
 	DefaultTimeout = 10 * time.Second
 )
 
-// syncTimeout bounds how long a write waits until this replica serves it.
+// syncTimeout bounds how long a write waits until this replica serves it, and the
+// others when it can take rights away.
 const syncTimeout = time.Second
 
 // minTokenKey is the number of bytes that the key of page tokens needs.
@@ -69,12 +71,18 @@ type Config struct {
 	// are looked up in it.
 	Snapshot func() *snapshot.Snapshot
 	Syncer   Syncer
+	// Rollout asks the replicas whether they serve a change; nil means that answers do not
+	// say.
+	Rollout *rollout.Watch
 	// Stale tells that the database could not confirm the snapshot for too long, so
 	// that its keys may have been revoked; calls are then refused. nil means never.
 	Stale func() bool
 	// PublicURL is where callers of agents reach the gateway; empty when it is not known,
 	// and then the addresses of agents are shown as paths.
 	PublicURL string
+	// GRPCAuthoritySuffix follows an agent's name in authorities of gRPC; empty means that
+	// they name no agent.
+	GRPCAuthoritySuffix string
 	// PageTokenKey seals page tokens; required, 32 bytes at least, the same on every replica.
 	PageTokenKey []byte
 	// Draining, when it is closed, ends tails and makes health answer NOT_SERVING;
@@ -106,6 +114,7 @@ type api struct {
 	registry *registry.Service
 	events   audit.Events
 	syncer   Syncer
+	rollout  *rollout.Watch // may be nil
 	snapshot func() *snapshot.Snapshot
 	public   publicAddress
 	tokens   pageTokens
@@ -155,8 +164,8 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Timeout = DefaultTimeout
 	}
 	a := &api{
-		identity: cfg.Identity, registry: cfg.Registry, events: cfg.Events, syncer: cfg.Syncer, snapshot: cfg.Snapshot,
-		public: newPublicAddress(cfg.PublicURL), tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, clock: cfg.Clock, log: cfg.Logger,
+		identity: cfg.Identity, registry: cfg.Registry, events: cfg.Events, syncer: cfg.Syncer, rollout: cfg.Rollout, snapshot: cfg.Snapshot,
+		public: newPublicAddress(cfg.PublicURL, cfg.GRPCAuthoritySuffix), tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, clock: cfg.Clock, log: cfg.Logger,
 		tailSilence: cfg.TailSilence, tails: audit.NewWatcher(cfg.Events, cfg.TailPoll),
 	}
 	telemetry, err := otelconnect.NewInterceptor(telemetryOptions(cfg)...)

@@ -46,6 +46,7 @@ func TestToConnect_MapsEveryError(t *testing.T) {
 		{"agent not found", nil, registry.ErrAgentNotFound, connect.CodeNotFound, "AGENT_NOT_FOUND", nil},
 		{"agent exists", nil, registry.ErrAgentExists, connect.CodeAlreadyExists, "AGENT_EXISTS", nil},
 		{"name taken", nil, &registry.NameTakenError{Name: "x"}, connect.CodeAlreadyExists, "AGENT_EXISTS", map[string]string{"name": "x"}},
+		{"agent state", nil, &registry.StateError{Agent: "agents/x", State: registry.StateRetired, Verb: "resumed"}, connect.CodeFailedPrecondition, "AGENT_STATE", map[string]string{"state": "RETIRED"}},
 		{"agent etag", nil, registry.ErrEtagMismatch, connect.CodeAborted, "ETAG_MISMATCH", nil},
 		{"invalid agent", nil, &registry.InvalidError{Field: "f", Problem: "p"}, connect.CodeInvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": "f", "problem": "p"}},
 		{"order", nil, &registry.OrderError{Problem: "p"}, connect.CodeInvalidArgument, "INVALID_ORDER", nil},

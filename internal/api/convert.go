@@ -74,6 +74,12 @@ func agentToProto(a registry.Agent) *registryv1.Agent {
 		CardVerification: verificationToProto(&a), Warnings: a.Notes(), Revision: a.Revision,
 		Etag: a.Etag, CreateTime: timestamp(a.CreateTime), UpdateTime: timestamp(a.UpdateTime),
 	}
+	if a.State == registry.StateSuspended {
+		out.Suspension = &registryv1.Suspension{
+			StateBefore: registryv1.State(registryv1.State_value[prefixState+string(a.Suspension.From)]),
+			Reason:      a.Suspension.Reason, SuspendTime: timestamp(a.Suspension.Time),
+		}
+	}
 	for _, d := range a.PreferredDialects {
 		out.PreferredDialects = append(out.PreferredDialects, d.String())
 	}

@@ -155,6 +155,9 @@ func withValues(err error) *connect.Error {
 	if e, ok := errors.AsType[*registry.NameTakenError](err); ok {
 		return fault.New(connect.CodeAlreadyExists, errorv1.Reason_REASON_AGENT_EXISTS, e.Error(), map[string]string{"name": e.Name})
 	}
+	if e, ok := errors.AsType[*registry.StateError](err); ok {
+		return fault.New(connect.CodeFailedPrecondition, errorv1.Reason_REASON_AGENT_STATE, e.Error(), map[string]string{"state": string(e.State)})
+	}
 	if errors.Is(err, registry.ErrCardUnavailable) {
 		// The text names the address, which the caller gave, and what it answered.
 		return fault.New(connect.CodeFailedPrecondition, errorv1.Reason_REASON_CARD_UNAVAILABLE, err.Error(), nil)

@@ -131,7 +131,7 @@ func (h identityHandler) DeleteTeam(ctx context.Context, req *identityv1.DeleteT
 	if err != nil {
 		return nil, err
 	}
-	h.sync(ctx, revision)
+	h.rollOut(ctx, revision) // which sets the header: there is no room in the message
 	return &emptypb.Empty{}, nil
 }
 
@@ -254,8 +254,7 @@ func (h identityHandler) updateKey(ctx context.Context, name string, u identity.
 	if err != nil {
 		return nil, err
 	}
-	h.sync(ctx, revision)
-	return keyToProto(k, h.clock.Now()), nil
+	return h.changed(ctx, k, revision), nil
 }
 
 // RotateKey gives a key a new secret.
@@ -268,6 +267,13 @@ func (h identityHandler) RotateKey(ctx context.Context, req *identityv1.RotateKe
 	if err != nil {
 		return nil, err
 	}
-	h.sync(ctx, revision)
-	return &identityv1.RotateKeyResponse{Key: keyToProto(k, h.clock.Now()), Secret: secret}, nil
+	return &identityv1.RotateKeyResponse{Key: h.changed(ctx, k, revision), Secret: secret}, nil
+}
+
+// changed is a key as it stands in the answer to a change of it.
+func (h identityHandler) changed(ctx context.Context, k identity.Key, revision int64) *identityv1.Key {
+	confirmed := h.rollOut(ctx, revision)
+	out := keyToProto(k, h.clock.Now())
+	out.Rollout = confirmed
+	return out
 }

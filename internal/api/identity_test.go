@@ -420,6 +420,22 @@ func calls() []call {
 			_, err := c.UpdateAgent(ctx, &registryv1.UpdateAgentRequest{Agent: &registryv1.Agent{Name: "agents/shared", DisplayName: fresh("d")}})
 			return err
 		}, "", "", denied},
+		{"SuspendAgent", func(ctx context.Context, c clients) error {
+			_, err := c.SuspendAgent(ctx, &registryv1.SuspendAgentRequest{Name: "agents/hidden"})
+			return err
+		}, "", "", noAgent},
+		{"SuspendAgent that others may call", func(ctx context.Context, c clients) error {
+			_, err := c.SuspendAgent(ctx, &registryv1.SuspendAgentRequest{Name: "agents/shared"})
+			return err
+		}, "", "", denied},
+		{"ResumeAgent that others may call", func(ctx context.Context, c clients) error {
+			_, err := c.ResumeAgent(ctx, &registryv1.ResumeAgentRequest{Name: "agents/shared"})
+			return err
+		}, "", "", denied},
+		{"ResumeAgent", func(ctx context.Context, c clients) error {
+			_, err := c.ResumeAgent(ctx, &registryv1.ResumeAgentRequest{Name: "agents/hidden"})
+			return err
+		}, "", "", noAgent},
 		{"DeleteAgent that others may call", func(ctx context.Context, c clients) error {
 			_, err := c.DeleteAgent(ctx, &registryv1.DeleteAgentRequest{Name: "agents/shared", Etag: "old"})
 			return err

@@ -157,8 +157,40 @@ func (h registryHandler) UpdateAgent(ctx context.Context, req *registryv1.Update
 	if err != nil {
 		return nil, err
 	}
-	h.sync(ctx, revision)
-	return h.shown(&a), nil
+	return h.changed(ctx, &a, revision), nil
+}
+
+// changed is the answer to a change of an agent.
+func (h registryHandler) changed(ctx context.Context, a *registry.Agent, revision int64) *registryv1.Agent {
+	out := h.shown(a)
+	out.Rollout = h.rollOut(ctx, revision)
+	return out
+}
+
+// SuspendAgent stops an agent.
+func (h registryHandler) SuspendAgent(ctx context.Context, req *registryv1.SuspendAgentRequest) (*registryv1.Agent, error) {
+	a, err := h.agent(ctx, policy.Write, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	a, revision, err := h.registry.Suspend(ctx, interceptor.Principal(ctx).Name, a.UID, req.GetEtag(), req.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	return h.changed(ctx, &a, revision), nil
+}
+
+// ResumeAgent ends the suspension of an agent.
+func (h registryHandler) ResumeAgent(ctx context.Context, req *registryv1.ResumeAgentRequest) (*registryv1.Agent, error) {
+	a, err := h.agent(ctx, policy.Write, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	a, revision, err := h.registry.Resume(ctx, interceptor.Principal(ctx).Name, a.UID, req.GetEtag(), req.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	return h.changed(ctx, &a, revision), nil
 }
 
 // DeleteAgent removes an agent.
@@ -171,7 +203,7 @@ func (h registryHandler) DeleteAgent(ctx context.Context, req *registryv1.Delete
 	if err != nil {
 		return nil, err
 	}
-	h.sync(ctx, revision)
+	h.rollOut(ctx, revision) // which sets the header: there is no room in the message
 	return &emptypb.Empty{}, nil
 }
 

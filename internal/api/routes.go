@@ -13,15 +13,16 @@ import (
 // publicAddress is where callers of agents reach the gateway. Both are empty when that
 // is not known.
 type publicAddress struct {
-	url  string // without a slash at its end
-	grpc string // host and port
+	url    string // without a slash at its end
+	grpc   string // host and port
+	suffix string // of an agent's name in authorities of gRPC; empty when they name none
 }
 
 // newPublicAddress reads a URL that the configuration has checked.
-func newPublicAddress(text string) publicAddress {
+func newPublicAddress(text, suffix string) publicAddress {
 	u, err := url.Parse(text)
 	if text == "" || err != nil {
-		return publicAddress{}
+		return publicAddress{suffix: suffix}
 	}
 	port := u.Port()
 	if port == "" {
@@ -29,7 +30,7 @@ func newPublicAddress(text string) publicAddress {
 			port = "80"
 		}
 	}
-	return publicAddress{url: strings.TrimRight(text, "/"), grpc: net.JoinHostPort(u.Hostname(), port)}
+	return publicAddress{url: strings.TrimRight(text, "/"), grpc: net.JoinHostPort(u.Hostname(), port), suffix: suffix}
 }
 
 // routes says how callers of each dialect reach an agent, and how they are served.
@@ -47,7 +48,10 @@ func (p publicAddress) routes(a *registry.Agent) []*registryv1.Route {
 		}
 		if down.Binding == a2a.GRPC {
 			one.Address, one.Selector = p.grpc, "x-signalbox-agent="+a.ID
-			if down.Version == a2a.V10 {
+			switch {
+			case p.suffix != "":
+				one.Selector = "authority=" + a.ID + p.suffix
+			case down.Version == a2a.V10:
 				one.Selector = "tenant=" + a.ID
 			}
 		}

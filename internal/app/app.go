@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,10 +75,10 @@ type App struct {
 	signer    *cardsign.Signer
 	// certificate is nil without TLS.
 	certificate *tlscert.Reloader
-	tracing   *telemetry.Tracing
-	metrics   *prometheus.Registry
-	fresh     freshConnections
-	admin     identity.AdminKey
+	tracing     *telemetry.Tracing
+	metrics     *prometheus.Registry
+	fresh       freshConnections
+	admin       identity.AdminKey
 	// draining is closed when the gateway begins to stop.
 	draining chan struct{}
 }
@@ -103,10 +104,13 @@ func New(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *App, 
 	return a, nil
 }
 
+// certificatePoll is how soon a new certificate is found: two small files are read.
+const certificatePoll = time.Second
+
 // listen takes the addresses first, so that a second gateway on them fails at once.
 func (a *App) listen(ctx context.Context) (err error) {
 	if c := a.cfg.TLS; c.CertFile != "" || c.KeyFile != "" {
-		if a.certificate, err = tlscert.New(ctx, tlscert.Config{CertFile: c.CertFile, KeyFile: c.KeyFile, Logger: a.logger}); err != nil {
+		if a.certificate, err = tlscert.New(ctx, tlscert.Config{CertFile: c.CertFile, KeyFile: c.KeyFile, Poll: certificatePoll, Logger: a.logger}); err != nil {
 			return err
 		}
 	}
@@ -223,6 +227,9 @@ func (a *App) openKeys(ctx context.Context, s *store.Store) error {
 	if a.keys, err = cardsign.OpenKeys(ctx, cardsign.KeysConfig{Store: s, Seal: kek, Logger: a.logger}); err != nil {
 		return fmt.Errorf("open the keys for agent cards: %w", err)
 	}
+	if a.cfg.PublicURL == "" {
+		a.logger.LogAttrs(ctx, slog.LevelInfo, "public_url is not set: agent cards are signed only for callers that use an address of a listener")
+	}
 	a.signer, err = cardsign.NewSigner(cardsign.SignerConfig{Keys: a.keys})
 	return err
 }
@@ -237,6 +244,22 @@ func (cardVerifier) VerifyCard(card, keys []byte) (string, error) { return cards
 
 // CheckKeys returns an error that says why a JWKS cannot be used.
 func (cardVerifier) CheckKeys(keys []byte) error { return cardsign.CheckJWKS(keys) }
+
+// ownHosts are the authorities that the gateway certainly has: its listeners, and the
+// names of loopback.
+func (a *App) ownHosts() []string {
+	var hosts []string
+	for _, at := range a.addresses() {
+		port := strconv.Itoa(int(at.Port()))
+		hosts = append(hosts, at.String())
+		if at.Addr().IsLoopback() || at.Addr().IsUnspecified() {
+			for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
+				hosts = append(hosts, net.JoinHostPort(name, port))
+			}
+		}
+	}
+	return hosts
+}
 
 // addresses are those that the gateway listens on, which it must never dial.
 func (a *App) addresses() []netip.AddrPort {
@@ -280,7 +303,7 @@ func (a *App) openDataPlane(ctx context.Context) (err error) {
 	a.proxy, err = dataplane.New(dataplane.Config{
 		Snapshots: a.follower, Tasks: a.ledger, Recorder: a.recorder, Upstream: a.transport, Push: guard,
 		PushNotes: a.revoker,
-		PageSeal:  pages, PublicURL: a.cfg.PublicURL, CardSigner: a.signer,
+		PageSeal:  pages, PublicURL: a.cfg.PublicURL, CardSigner: a.signer, OwnHosts: a.ownHosts(),
 		AuthoritySuffix: a.cfg.A2A.GRPCAuthoritySuffix, RequireVersion: a.cfg.A2A.RequireVersion, PushLoopback: a.cfg.Testing.PushLoopback,
 		Limits: dataplane.Limits{
 			RequestBytes: a.cfg.Limits.RequestBytes, ReplyBytes: a.cfg.Limits.ReplyBytes, EventBytes: a.cfg.Limits.EventBytes,

@@ -51,9 +51,9 @@ func (a *App) server(h http.Handler) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    a.cfg.Limits.HeaderBytes,
 		// Streams may be silent for long, so HTTP/2 itself looks whether the caller is there.
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		ConnState:         a.fresh.changed,
-		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
+		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		ConnState: a.fresh.changed,
+		ErrorLog:  slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -136,8 +136,8 @@ func (a *App) management(ctx context.Context) (http.Handler, error) {
 	services, err := api.New(api.Config{
 		Identity: a.people, Registry: a.catalogue, Events: store.NewEvents(a.reads),
 		Snapshot: a.follower.Current, Syncer: a.follower, PageTokenKey: key, Draining: a.draining,
-		Stale:          a.stale,
-		PublicURL: a.cfg.PublicURL, TracerProvider: a.tracing.Provider(), Logger: a.logger,
+		Stale:     a.stale,
+		PublicURL: a.cfg.PublicURL, GRPCAuthoritySuffix: a.cfg.A2A.GRPCAuthoritySuffix, TracerProvider: a.tracing.Provider(), Logger: a.logger,
 	})
 	if err != nil {
 		return nil, err

@@ -206,7 +206,7 @@ func (a *dialectAgent) stream(w http.ResponseWriter, envelope, id []byte) {
 		defer grpc.SetTrailers(h, nil, a.dialect.Version)
 	}
 	flusher := http.NewResponseController(w)
-	var payload, out []byte
+	var payload, result, out []byte
 	for _, e := range a.events {
 		payload = e.appendTo(payload[:0], id)
 		switch a.dialect.Binding {
@@ -215,7 +215,8 @@ func (a *dialectAgent) stream(w http.ResponseWriter, envelope, id []byte) {
 		case a2a.REST:
 			out = sse.AppendEvent(out[:0], payload)
 		default:
-			out = sse.AppendEvent(out[:0], jsonrpc.AppendResult(nil, envelope, payload))
+			result = jsonrpc.AppendResult(result[:0], envelope, payload)
+			out = sse.AppendEvent(out[:0], result)
 		}
 		if _, err := w.Write(out); err != nil {
 			return // the caller left

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/translate"
@@ -86,7 +85,8 @@ func NewDialectCaller(cfg CallerConfig) (*DialectCaller, error) {
 		c.transport = &http.Transport{Protocols: protocols, DisableCompression: true}
 		return c, nil
 	}
-	path, body := "/a2a/"+cfg.Agent, payload
+	path := "/a2a/" + cfg.Agent
+	var body []byte
 	if cfg.Dialect.Binding == a2a.JSONRPC {
 		body = jsonrpc.AppendRequest(nil, []byte(`"`+sampleCall+`"`), a2a.MethodName(c.op, cfg.Dialect.Version), payload)
 	} else {
@@ -223,5 +223,5 @@ func (c *DialectCaller) completes(data []byte) bool {
 
 // CellName names a caller and an agent in benchmarks: "grpc-10→rest-03".
 func CellName(caller, agent a2a.Dialect) string {
-	return strings.Join([]string{slug(caller), slug(agent)}, "→")
+	return slug(caller) + "→" + slug(agent)
 }

@@ -131,3 +131,26 @@ func TestNumber_KeepsWhatMatters(t *testing.T) {
 		}
 	}
 }
+
+// The machine is twice as slow in the second round, which ratios do not feel.
+func TestTranslation_RatiosAreToTheCallersOwnDialectInTheSameRound(t *testing.T) {
+	cells := []TranslationCell{
+		{Caller: "a", Agent: "a", CPUPerCall: []float64{10, 20}, CPUPerEvent: []float64{4, 8}},
+		{Caller: "a", Agent: "b", CPUPerCall: []float64{15, 30}, CPUPerEvent: []float64{2, 4}},
+		{Caller: "b", Agent: "a", CPUPerCall: []float64{60, 120}, CPUPerEvent: []float64{3, 6}},
+		{Caller: "b", Agent: "b", CPUPerCall: []float64{20, 40}, CPUPerEvent: []float64{1, 2}},
+	}
+	summariseTranslation(cells)
+	want := []TranslationCell{
+		{CallRatio: Stat{1, 1, 1}, EventRatio: Stat{1, 1, 1}, Call: Stat{15, 10, 20}, Event: Stat{6, 4, 8}},
+		{CallRatio: Stat{1.5, 1.5, 1.5}, EventRatio: Stat{0.5, 0.5, 0.5}, Call: Stat{22.5, 15, 30}, Event: Stat{3, 2, 4}},
+		{CallRatio: Stat{3, 3, 3}, EventRatio: Stat{3, 3, 3}, Call: Stat{90, 60, 120}, Event: Stat{4.5, 3, 6}},
+		{CallRatio: Stat{1, 1, 1}, EventRatio: Stat{1, 1, 1}, Call: Stat{30, 20, 40}, Event: Stat{1.5, 1, 2}},
+	}
+	for i := range want {
+		want[i].Caller, want[i].Agent, want[i].CPUPerCall, want[i].CPUPerEvent = cells[i].Caller, cells[i].Agent, cells[i].CPUPerCall, cells[i].CPUPerEvent
+	}
+	if diff := cmp.Diff(want, cells); diff != "" {
+		t.Errorf("cells (-want +got):\n%s", diff)
+	}
+}

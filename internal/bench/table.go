@@ -33,7 +33,7 @@ func columns(k kind, open bool) []column {
 			{"whole p99 µs", figP99, 1},
 			{"CPU µs/event", figCPUEvent, 1},
 		}, rss...)
-	case kindUnary:
+	case kindUnary, kindTranslation: // which has tables of its own
 	}
 	cols := []column{
 		{"calls/s", figThroughput, 1},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
@@ -17,7 +18,8 @@ const agentsCollection = "agents"
 
 func (p *program) agentsCommand() *cobra.Command {
 	cmd := parent("agents", "Manage the catalogue of agents",
-		p.agentsCreate(), p.agentsGet(), p.agentsList(), p.agentsUpdate(), p.agentsDelete(), p.agentsImport())
+		p.agentsCreate(), p.agentsGet(), p.agentsList(), p.agentsUpdate(), p.agentsDelete(), p.agentsImport(),
+		p.agentsSuspend(), p.agentsResume())
 	cmd.Aliases = []string{"agent"}
 	return cmd
 }
@@ -134,7 +136,11 @@ func (p *program) agentsUpdate() *cobra.Command {
 			if err != nil {
 				return doingf(err, "update agent %s", args[0])
 			}
-			return p.printAgent(m, changed)
+			if err := p.printAgent(m, changed); err != nil {
+				return err
+			}
+			p.unconfirmed(changed.GetRollout())
+			return nil
 		}),
 	}
 	f.add(cmd)
@@ -150,11 +156,16 @@ func (p *program) agentsDelete() *cobra.Command {
 		ValidArgsFunction: p.completing(agentNames),
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			name := full(agentsCollection, args[0])
-			done, err := m.registry.DeleteAgent(cmd.Context(), &registryv1.DeleteAgentRequest{Name: name, Etag: etag})
+			ctx, call := connect.NewClientContext(cmd.Context())
+			done, err := m.registry.DeleteAgent(ctx, &registryv1.DeleteAgentRequest{Name: name, Etag: etag})
 			if err != nil {
 				return doingf(err, "delete agent %s", args[0])
 			}
-			return p.print(done, func() table { return table{rows: [][]string{{"deleted " + name}}} })
+			if err := p.print(done, func() table { return table{rows: [][]string{{"deleted " + name}}} }); err != nil {
+				return err
+			}
+			p.confirmed(rolloutIn(call.ResponseHeader()))
+			return nil
 		}),
 	}
 	addEtag(cmd, &etag)
@@ -231,6 +242,11 @@ func (p *program) agentDetail(a *registryv1.Agent, server string) table {
 	add("description", oneLine(a.GetDescription()))
 	add("visibility", visibilityText(a.GetVisibility()))
 	add("state", stateText(a.GetState()))
+	if s := a.GetSuspension(); s != nil {
+		add("suspended", p.moment(s.GetSuspendTime()))
+		add("reason", oneLine(s.GetReason()))
+		add("state before", stateText(s.GetStateBefore()))
+	}
 	add("tags", strings.Join(a.GetTags(), ", "))
 	add("aliases", strings.Join(a.GetAliases(), ", "))
 	endpoints := make([]string, len(a.GetEndpoints()))

@@ -96,7 +96,13 @@ func TestManagement_EachCommandDoesWhatItSays(t *testing.T) {
 		{args: []string{"agents", "import", "-", "--name", "teller", "--team", "research", "--visibility", "organization"}, stdin: cardJSON, out: "agents/teller"},
 		{args: []string{"agents", "import", filepath.Join(cards, "none.json")}, code: 1, err: "read card: open "},
 		{args: []string{"agents", "import", "-", "--team", "research"}, stdin: "{", code: 1, err: "error: import agent"},
-		{args: []string{"agents", "delete", "teller"}, out: "=deleted agents/teller\n"},
+		{args: []string{"agents", "suspend", "teller", "--reason", "it lies"}, out: "reason        it lies\n", err: "confirmed by the only replica\n"},
+		{args: []string{"agents", "suspend", "teller", "-o", "json"}, out: `"stateBefore": "STATE_APPROVED"`, err: "confirmed by the only replica\n"},
+		{args: []string{"agents", "list", "--filter", "state = SUSPENDED"}, out: "  suspended  "},
+		{args: []string{"agents", "resume", "teller", "--etag", "old"}, code: 1, err: "reason  ETAG_MISMATCH"},
+		{args: []string{"agents", "resume", "agents/teller"}, out: "state         approved\n", err: "confirmed by the only replica\n"},
+		{args: []string{"agents", "suspend", "nobody"}, code: 1, err: "error: suspend agent nobody: "},
+		{args: []string{"agents", "delete", "teller"}, out: "=deleted agents/teller\n", err: "confirmed by the only replica\n"},
 		{args: []string{"agents", "delete", "teller"}, code: 1, err: "reason  AGENT_NOT_FOUND"},
 		{args: []string{"teams", "delete", "research"}, code: 1, err: "reason  TEAM_NOT_EMPTY"},
 		{args: []string{"agents", "delete", "weather", "-o", "json"}, out: "={}\n"},
@@ -133,9 +139,13 @@ func TestKeys_SecretIsPrintedOnceAndTheKeyObeys(t *testing.T) {
 	if got := uses(answer.Secret); got.code != 1 || !strings.Contains(got.err, "CREDENTIALS_INVALID") {
 		t.Errorf("the secret before a rotation without overlap: exit code %d, stderr:\n%s", got.code, got.err)
 	}
+	if !strings.HasSuffix(again.err, "confirmed by the only replica\n") {
+		t.Errorf("keys rotate said:\n%s", again.err)
+	}
 	last := strings.TrimSpace(again.out)
-	if got := g.run(t, "keys", "disable", "demo/ci").ok(t); !strings.Contains(got.out, "state         disabled") {
-		t.Errorf("keys disable printed:\n%s", got.out)
+	if got := g.run(t, "keys", "disable", "demo/ci").ok(t); !strings.Contains(got.out, "state         disabled") ||
+		got.err != "confirmed by the only replica\n" {
+		t.Errorf("keys disable printed:\n%s\nand said:\n%s", got.out, got.err)
 	}
 	if got := uses(last); got.code != 1 || !strings.Contains(got.err, "signalbox keys update KEY --enable") {
 		t.Errorf("a disabled key: exit code %d, stderr:\n%s", got.code, got.err)

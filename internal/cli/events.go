@@ -271,7 +271,7 @@ func (p *program) eventDetail(e *auditv1.Event) table {
 		add("sources", fmt.Sprintf("%s%d", more, r.GetSources()))
 		number("verified", r.GetAuthenticated(), " of them had a valid key")
 		for _, c := range r.GetReasons() {
-			add("refused", fmt.Sprintf("%d %s", c.GetCount(), c.GetReason()))
+			add("counted", fmt.Sprintf("%d %s", c.GetCount(), c.GetReason()))
 		}
 	}
 	if e.GetCallerLeft() {

@@ -154,7 +154,7 @@ func (p *program) keysUpdate() *cobra.Command {
 			if err != nil {
 				return doingf(err, "update key %s", shortKey(name))
 			}
-			return p.print(key, func() table { return p.keyDetail(key) })
+			return p.printConfirmedKey(key)
 		}),
 	}
 	cmd.Flags().StringVar(&displayName, "display-name", "", "name for people")
@@ -180,7 +180,7 @@ func (p *program) keysDisable() *cobra.Command {
 			if err != nil {
 				return doingf(err, "disable key %s", shortKey(name))
 			}
-			return p.print(key, func() table { return p.keyDetail(key) })
+			return p.printConfirmedKey(key)
 		}),
 	}
 	p.addTeamOfKey(cmd, &team)
@@ -211,7 +211,12 @@ func (p *program) keysRotate() *cobra.Command {
 			if err != nil {
 				return doingf(err, "rotate key %s", shortKey(name))
 			}
-			return p.handOver(made, &made.Secret, made.GetKey(), &out)
+			rollout := made.GetKey().GetRollout()
+			if err := p.handOver(made, &made.Secret, made.GetKey(), &out); err != nil {
+				return err
+			}
+			p.confirmed(rollout)
+			return nil
 		}),
 	}
 	cmd.Flags().StringVar(&overlap, "overlap", "0s", "how long the present secret goes on working, for example 24h or 7d")
@@ -247,6 +252,15 @@ func (p *program) handOver(made proto.Message, secret *string, key *identityv1.K
 	if t := key.GetExpireTime(); t != nil {
 		p.note("it works until %s", p.moment(t))
 	}
+	return nil
+}
+
+// printConfirmedKey prints a key and which replicas take it for that.
+func (p *program) printConfirmedKey(k *identityv1.Key) error {
+	if err := p.print(k, func() table { return p.keyDetail(k) }); err != nil {
+		return err
+	}
+	p.confirmed(k.GetRollout())
 	return nil
 }
 

@@ -25,6 +25,8 @@ func nextSteps(reason string, metadata map[string]string) []string {
 		return []string{"see the agents there are: signalbox agents list"}
 	case "AGENT_EXISTS":
 		return []string{"choose another name, or change the agent: signalbox agents update NAME"}
+	case "AGENT_STATE":
+		return []string{"see the agent's state: signalbox agents get NAME; one that is retired or rejected needs no stop"}
 	case "TEAM_NOT_FOUND":
 		return []string{"see the teams there are: signalbox teams list", "or make one: signalbox teams create NAME"}
 	case "TEAM_EXISTS":

@@ -16,6 +16,7 @@ import (
 	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
 	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
+	rolloutv1 "github.com/signalbox-dev/signalbox/gen/signalbox/rollout/v1"
 	"github.com/signalbox-dev/signalbox/internal/clock"
 )
 
@@ -62,6 +63,18 @@ func TestPrint_Golden(t *testing.T) {
 		},
 		CreateTime: before(40 * day), UpdateTime: before(5 * time.Minute),
 	}
+	suspended := &registryv1.Agent{
+		Name: "agents/leaky", Team: "teams/research", State: registryv1.State_STATE_SUSPENDED,
+		Suspension: &registryv1.Suspension{
+			StateBefore: registryv1.State_STATE_DEPRECATED, Reason: "It leaks\nnames.", SuspendTime: before(time.Minute),
+		},
+		Rollout: &rolloutv1.Rollout{
+			Revision: 44, ConfirmedCount: 2, UnconfirmedCount: 1, UnconfirmedReplicas: []*rolloutv1.UnconfirmedReplica{
+				{Uid: "1e9dbec8-18ec-4af0-b51a-a6384d56cd76", ServedRevision: 41, LastSeenTime: before(3 * time.Second)},
+			},
+		},
+		Revision: 1,
+	}
 	key := &identityv1.Key{
 		Name: "teams/research/keys/ci", Uid: "u", DisplayName: "CI", SecretHint: "sb_abcd", ExpireTime: timestamppb.New(now.Add(90 * day)),
 		PreviousSecretExpireTime: timestamppb.New(now.Add(day)), LastUsedTime: before(3 * time.Second), CreateTime: before(day), Etag: "E",
@@ -99,6 +112,7 @@ func TestPrint_Golden(t *testing.T) {
 				{short(agent.GetName()), speaks(agent), endpointsText(agent), p.ago(agent.GetUpdateTime()), ""},
 			}}
 		}},
+		{"suspended", suspended, func() table { return p.agentDetail(suspended, "http://127.0.0.1:8080") }},
 		{"key", key, func() table { return p.keyDetail(key) }},
 		{"event", event, func() table { return p.eventDetail(event) }},
 		{"summary", summary, func() table { return p.eventDetail(summary) }},

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
@@ -105,11 +106,16 @@ func (p *program) teamsDelete() *cobra.Command {
 		ValidArgsFunction: p.completing(teamNames),
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			name := full(teamsCollection, args[0])
-			done, err := m.identity.DeleteTeam(cmd.Context(), &identityv1.DeleteTeamRequest{Name: name, Etag: etag})
+			ctx, call := connect.NewClientContext(cmd.Context())
+			done, err := m.identity.DeleteTeam(ctx, &identityv1.DeleteTeamRequest{Name: name, Etag: etag})
 			if err != nil {
 				return doingf(err, "delete team %s", args[0])
 			}
-			return p.print(done, func() table { return table{rows: [][]string{{"deleted " + name}}} })
+			if err := p.print(done, func() table { return table{rows: [][]string{{"deleted " + name}}} }); err != nil {
+				return err
+			}
+			p.confirmed(rolloutIn(call.ResponseHeader()))
+			return nil
 		}),
 	}
 	addEtag(cmd, &etag)

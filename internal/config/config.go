@@ -328,6 +328,12 @@ func (c *Config) Validate() error {
 			bad("public_url: %q is no address such as https://agents.example.com", c.PublicURL)
 		}
 	}
+	if c.TLS.CertFile != "" && c.TLS.KeyFile == "" {
+		bad("tls.key_file: must be given with tls.cert_file")
+	}
+	if c.TLS.KeyFile != "" && c.TLS.CertFile == "" {
+		bad("tls.cert_file: must be given with tls.key_file")
+	}
 	if suffix := c.A2A.GRPCAuthoritySuffix; suffix != "" && (len(suffix) < 2 || suffix[0] != '.' || strings.Trim(suffix, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "") {
 		bad("a2a.grpc_authority_suffix: %q is no domain such as .agents.example.com", suffix)
 	}

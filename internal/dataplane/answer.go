@@ -28,6 +28,8 @@ type answer struct {
 	payload []byte
 	// err is the agent's error.
 	err *a2a.Error
+	// event says that it was an item of a stream.
+	event bool
 	// status is that of HTTP, header what came with it, and trailer what came behind.
 	status          int
 	header, trailer http.Header
@@ -116,11 +118,16 @@ func (c *call) passable() bool { return !c.translated() && !c.bare }
 // replyAnswer passes an agent's answer on, or its error. It must have been learned from.
 func (c *call) replyAnswer(a answer) {
 	c.passHeaders(a.header)
+	c.passHeaders(a.trailer) // where agents of gRPC may have them instead
 	switch {
 	case a.err != nil && !c.translated():
 		c.passError(a)
 	case a.err != nil:
 		c.replyError(c.agentError(a.err), http.StatusOK, translatedError(a.err))
+	case c.passable() && (c.down.Binding == a2a.GRPC || c.op == a2a.DeletePushConfig && c.down.Binding == a2a.REST):
+		// In a frame of its own, since the agent's may be compressed; and what an agent says
+		// to a deletion over HTTP+JSON is anything.
+		c.replyResult(a.payload)
 	case c.passable():
 		c.setType()
 		c.reply(audit.Succeeded, http.StatusOK, a.raw)
@@ -152,8 +159,13 @@ func (c *call) downPayload(payload []byte) ([]byte, *fault) {
 
 // passError passes an agent's error on as it came, to a caller of the same dialect.
 func (c *call) passError(a answer) {
-	c.setType()
 	outcome := c.agentError(a.err)
+	if e := translatedError(a.err); e != a.err && c.down.Binding != a2a.JSONRPC {
+		// The status would make the caller doubt its own credential.
+		c.replyError(outcome, http.StatusOK, e)
+		return
+	}
+	c.setType()
 	switch c.down.Binding {
 	case a2a.GRPC:
 		if !c.passTrailers(a) {
@@ -168,6 +180,10 @@ func (c *call) passError(a answer) {
 	}
 }
 
+// longTrailers is how much clients of gRPC take as trailers at least, less what the
+// transport adds.
+const longTrailers = 6 << 10
+
 // passTrailers passes the status of an agent's reply in gRPC on as it came, and tells
 // whether there was one that callers can read.
 func (c *call) passTrailers(a answer) bool {
@@ -175,7 +191,8 @@ func (c *call) passTrailers(a answer) bool {
 	if len(from["Grpc-Status"]) == 0 {
 		from = a.header // a reply without a message has no other place for it
 	}
-	if _, err := strconv.ParseUint(from.Get("Grpc-Status"), 10, 31); err != nil {
+	if _, err := strconv.ParseUint(from.Get("Grpc-Status"), 10, 31); err != nil ||
+		len(from.Get("Grpc-Message"))+len(from.Get("Grpc-Status-Details-Bin")) > longTrailers {
 		return false
 	}
 	h := c.x.ReplyHeader()

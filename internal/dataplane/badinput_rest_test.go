@@ -257,7 +257,7 @@ func TestREST_ForeignContextsAndTasksAreRefused(t *testing.T) {
 		agent.Answer(func(w http.ResponseWriter, _ *http.Request) {
 			writeBody(w, 200, `{"task":{"id":"t-1","contextId":"c-1","status":{"state":"TASK_STATE_WORKING"}}}`)
 		})
-		if got := sendIn(t, nil, g, d, name, key, "m"); got.Status != 200 {
+		if got := sendIn(t, nil, g, d, name, key); got.Status != 200 {
 			t.Fatalf("%s: HTTP %d %s", d, got.Status, got.Body)
 		}
 		before := len(agent.Calls())

@@ -8,8 +8,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/signalbox-dev/signalbox/internal/bench"
 	"github.com/signalbox-dev/signalbox/internal/gatewaytest"
+	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 // quickAgent answers sends at once, with as little work as can be.
@@ -70,4 +73,54 @@ func BenchmarkCall(b *testing.B) {
 	b.Run("stream-64", func(b *testing.B) {
 		call(b, "stream", "SendStreamingMessage", gatewaytest.Request("SendStreamingMessage", gatewaytest.Message("m", "hi", "")))
 	})
+	b.Run("translated", func(b *testing.B) { benchmarkTranslated(b, g, key) })
+}
+
+// benchmarkTranslated calls the agent of every dialect in every dialect; the cells where
+// both are the same are what the others are to be held against.
+func benchmarkTranslated(b *testing.B, g *gatewaytest.Gateway, key string) {
+	canned, err := bench.NewDialectAgents()
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(canned)
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	b.Cleanup(srv.Close)
+	agents := bench.DialectAgents(srv.URL)
+	for _, a := range agents {
+		g.Agent(a.ID, "demo", a.URL)
+	}
+	header := http.Header{"Authorization": {"Bearer " + key}}
+	for _, down := range a2a.Dialects {
+		for _, up := range agents {
+			for _, load := range []struct {
+				name      string
+				streaming bool
+			}{{"unary", false}, {"stream-64", true}} {
+				b.Run(bench.CellName(down, up.Dialect)+"/"+load.name, func(b *testing.B) {
+					b.ReportAllocs()
+					b.RunParallel(func(pb *testing.PB) {
+						caller, err := bench.NewDialectCaller(bench.CallerConfig{
+							Gateway: g.URL, Header: header, Agent: up.ID, Dialect: down, Streaming: load.streaming,
+							Deadline: time.Now().Add(10 * time.Minute),
+						})
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						defer caller.Close()
+						for pb.Next() {
+							if _, err := caller.Call(b.Context()); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				})
+			}
+		}
+	}
 }

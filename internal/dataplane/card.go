@@ -49,7 +49,12 @@ func (c *call) serveCard(anonymous bool) {
 		h.Set("Cache-Control", "private, max-age=60")
 	}
 	h.Set("Vary", "A2A-Version, Authorization, X-Api-Key, X-Litellm-Api-Key")
-	c.replyCached("application/json", c.sign(card), c.agent.UpdateTime)
+	// What the gateway adds may have changed with its start.
+	modified := c.agent.UpdateTime
+	if c.p.started.After(modified) {
+		modified = c.p.started
+	}
+	c.replyCached("application/json", c.sign(card), modified)
 }
 
 // cardShape is the shape that a card is served in: the one that the agent's owner set,
@@ -161,11 +166,19 @@ func (c *call) extendedCard(payload []byte) ([]byte, *fault) {
 	if card, err = a2a.RewriteCard(card, c.cardEdit(shape)); err != nil {
 		return nil, unreadable(err)
 	}
-	card = c.sign(card)
 	if c.down.Binding == a2a.GRPC {
-		if card, err = pb.FromJSON(c.down.Version, a2a.GetExtendedCard, pb.Result, card); err != nil {
+		// What protobuf does not carry must not be signed.
+		if card, err = pb.FromJSON(c.down.Version, a2a.GetExtendedCard, pb.Result, card); err == nil {
+			card, err = pb.ToJSON(c.down.Version, a2a.GetExtendedCard, pb.Result, card)
+		}
+		if err == nil {
+			card, err = pb.FromJSON(c.down.Version, a2a.GetExtendedCard, pb.Result, c.sign(card))
+		}
+		if err != nil {
 			return nil, unreadable(err)
 		}
+	} else {
+		card = c.sign(card)
 	}
 	c.x.ReplyHeader().Set("Cache-Control", "private, no-store")
 	return card, nil
@@ -173,7 +186,7 @@ func (c *call) extendedCard(payload []byte) ([]byte, *fault) {
 
 // sign signs a card. One that cannot be signed is served without: it is as true.
 func (c *call) sign(card []byte) []byte {
-	if c.p.cfg.CardSigner == nil {
+	if c.p.cfg.CardSigner == nil || !c.knownAddress() {
 		return card
 	}
 	signed, err := c.p.cfg.CardSigner.Sign(card, c.baseURL()+JWKSPath)
@@ -183,6 +196,12 @@ func (c *call) sign(card []byte) []byte {
 		return card
 	}
 	return signed
+}
+
+// knownAddress tells whether the card names an address of which the gateway knows that
+// it is its own. A caller chooses the Host header, and must not have what it likes signed.
+func (c *call) knownAddress() bool {
+	return c.p.cfg.PublicURL != "" || slices.Contains(c.p.cfg.OwnHosts, c.x.Host())
 }
 
 // lastModified is a time as HTTP has it.

@@ -125,9 +125,9 @@ func readItem(t *testing.T, d a2a.Dialect, raw []byte) (item, string) {
 		}
 	}
 	if i.Kind == "status-update" && d.Version == a2a.V03 {
-		// In protobuf what is not there is false.
+		// In protobuf, and in JSON that is made of it, what is not there is false.
 		i.Final = fmt.Sprint(read.Final != nil && *read.Final)
-		if read.Final == nil && d.Binding != a2a.GRPC {
+		if read.Final == nil && d.Binding == a2a.JSONRPC {
 			i.Final = "absent"
 		}
 	}
@@ -181,6 +181,9 @@ type stage struct {
 	play func(*scene)
 	// task is what GetTask answers; its zero value stands for an error.
 	task item
+	// reply, when there is one, is what SendMessage answers: the form of a task, of gRPC
+	// the protobuf message.
+	reply []byte
 
 	stop chan struct{}
 
@@ -209,8 +212,8 @@ type scene struct {
 	played  chan struct{} // for whoever plays several scenes at once
 }
 
-// newStage starts a stage and registers it.
-func newStage(t *testing.T, g *gatewaytest.Gateway, d a2a.Dialect, name string, play func(*scene)) *stage {
+// newStage starts a stage and registers it. Its interface may have a tenant in 1.0.
+func newStage(t *testing.T, g *gatewaytest.Gateway, d a2a.Dialect, name string, play func(*scene), tenant ...string) *stage {
 	t.Helper()
 	s := &stage{dialect: d, name: name, play: play, task: taskItem("working"), stop: make(chan struct{})}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -231,7 +234,8 @@ func newStage(t *testing.T, g *gatewaytest.Gateway, d a2a.Dialect, name string, 
 	}
 	const common = `"name":"stage","description":"Plays.","version":"1","capabilities":{"streaming":true,"pushNotifications":true},` +
 		`"defaultInputModes":[],"defaultOutputModes":[],"skills":[]`
-	card := fmt.Sprintf(`{%s,"supportedInterfaces":[{"url":%q,"protocolBinding":%q,"protocolVersion":"1.0","tenant":"inner"}]}`, common, face, d.Binding)
+	card := fmt.Sprintf(`{%s,"supportedInterfaces":[{"url":%q,"protocolBinding":%q,"protocolVersion":"1.0","tenant":%q}]}`,
+		common, face, d.Binding, strings.Join(tenant, ""))
 	if d.Version == a2a.V03 {
 		card = fmt.Sprintf(`{%s,"protocolVersion":"0.3.0","url":%q,"preferredTransport":%q}`, common, face, d.Binding)
 	}
@@ -269,6 +273,10 @@ func (s *stage) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		sc.unary(s.task.form(s.dialect, sc.task), true)
 	case "SendMessage":
+		if s.reply != nil {
+			sc.answer(s.reply)
+			return
+		}
 		sc.unary(taskItem("working").form(s.dialect, sc.task), false)
 	default:
 		http.Error(w, "no such call", http.StatusNotFound)
@@ -408,19 +416,35 @@ func (sc *scene) wait(sign <-chan struct{}) bool {
 	}
 }
 
+// answer answers with a result as it is.
+func (sc *scene) answer(result []byte) {
+	h := sc.w.Header()
+	switch sc.d.Binding {
+	case a2a.GRPC:
+		h.Set("Content-Type", "application/grpc")
+		h.Set("Trailer", "Grpc-Status")
+		sc.raw(grpcFrame(result))
+		h.Set("Grpc-Status", "0")
+	case a2a.REST:
+		h.Set("Content-Type", "application/json")
+		_, _ = sc.w.Write(result)
+	default:
+		h.Set("Content-Type", "application/json")
+		_, _ = io.WriteString(sc.w, `{"jsonrpc":"2.0","id":`+sc.id+`,"result":`+string(result)+`}`)
+	}
+}
+
 // unary answers with a task, wrapped as a result of a send unless bare. No form is an error.
 func (sc *scene) unary(form string, bare bool) {
 	if form != "" && bare && !(sc.d.Version == a2a.V03 && sc.d.Binding == a2a.JSONRPC) {
 		form = strings.TrimSuffix(strings.TrimPrefix(form, `{"task":`), "}")
 	}
 	h := sc.w.Header()
-	switch sc.d.Binding {
-	case a2a.GRPC:
+	switch {
+	case sc.d.Binding == a2a.GRPC && form == "":
 		h.Set("Content-Type", "application/grpc")
-		if form == "" {
-			h.Set("Grpc-Status", "5")
-			return
-		}
+		h.Set("Grpc-Status", "5")
+	case sc.d.Binding == a2a.GRPC:
 		var m proto.Message
 		switch old := sc.d.Version == a2a.V03; {
 		case bare && old:
@@ -432,23 +456,15 @@ func (sc *scene) unary(form string, bare bool) {
 		default:
 			m = new(newpb.SendMessageResponse)
 		}
-		h.Set("Trailer", "Grpc-Status")
-		sc.raw(grpcFrame(toProto(m, form)))
-		h.Set("Grpc-Status", "0")
-	case a2a.REST:
+		sc.answer(toProto(m, form))
+	case form != "":
+		sc.answer([]byte(form))
+	case sc.d.Binding == a2a.REST:
 		h.Set("Content-Type", "application/json")
-		if form == "" {
-			sc.w.WriteHeader(http.StatusNotFound)
-			_, _ = io.WriteString(sc.w, `{"error":{"code":404,"status":"NOT_FOUND","message":"no"}}`)
-			return
-		}
-		_, _ = io.WriteString(sc.w, form)
+		sc.w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(sc.w, `{"error":{"code":404,"status":"NOT_FOUND","message":"no"}}`)
 	default:
 		h.Set("Content-Type", "application/json")
-		if form == "" {
-			_, _ = io.WriteString(sc.w, `{"jsonrpc":"2.0","id":`+sc.id+`,"error":{"code":-32001,"message":"no"}}`)
-			return
-		}
-		_, _ = io.WriteString(sc.w, `{"jsonrpc":"2.0","id":`+sc.id+`,"result":`+form+`}`)
+		_, _ = io.WriteString(sc.w, `{"jsonrpc":"2.0","id":`+sc.id+`,"error":{"code":-32001,"message":"no"}}`)
 	}
 }

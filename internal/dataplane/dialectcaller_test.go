@@ -142,7 +142,7 @@ func (c *caller) post(ctx context.Context, method, path, agent, body string, hea
 type ending struct {
 	Reason string // of the error; "" when there was none
 	Code   int    // of the error, where the dialect has codes
-	Plain  bool   // it was answered without a stream
+	Plain  bool   // it was answered without a stream, which gRPC does not tell
 	HTTP   int
 	GRPC   string // grpc-status
 	Broken bool   // the connection broke
@@ -159,6 +159,8 @@ type incoming struct {
 	// tasks are the ids that the items named.
 	tasks []string
 	end   ending
+	// text is the error as it stood on the wire.
+	text string
 }
 
 // stream opens a streaming call.
@@ -173,6 +175,10 @@ func (c *caller) streamIn(ctx context.Context, t *testing.T, op, agent, subject 
 	if err != nil {
 		t.Fatalf("%s of %s at %s: %v", op, c.d, agent, err)
 	}
+	return c.incoming(t, resp)
+}
+
+func (c *caller) incoming(t *testing.T, resp *http.Response) *incoming {
 	t.Cleanup(func() { _ = resp.Body.Close() })
 	return &incoming{t: t, c: c, resp: resp, read: bufio.NewReaderSize(resp.Body, 1<<16)}
 }
@@ -263,7 +269,7 @@ func (in *incoming) nextRaw() ([]byte, bool) {
 }
 
 func (in *incoming) nextMessage() ([]byte, bool) {
-	if ct := in.resp.Header.Get("Content-Type"); ct != "application/grpc" {
+	if ct := in.resp.Header.Get("Content-Type"); ct != "application/grpc+proto" && ct != "application/grpc" {
 		in.t.Errorf("content type %q is not gRPC's", ct)
 	}
 	var head [5]byte
@@ -271,9 +277,9 @@ func (in *incoming) nextMessage() ([]byte, bool) {
 		in.end.Broken = !errors.Is(err, io.EOF)
 		trailer := in.resp.Trailer
 		if trailer.Get("Grpc-Status") == "" {
-			trailer, in.end.Plain = in.resp.Header, true
+			trailer = in.resp.Header // the same to clients
 		}
-		in.end.GRPC = trailer.Get("Grpc-Status")
+		in.end.GRPC, in.text = trailer.Get("Grpc-Status"), trailer.Get("Grpc-Message")
 		if raw, err := base64.RawStdEncoding.DecodeString(trailer.Get("Grpc-Status-Details-Bin")); err == nil {
 			var s statuspb.Status
 			if err := proto.Unmarshal(raw, &s); err != nil {
@@ -299,6 +305,7 @@ func (in *incoming) nextMessage() ([]byte, bool) {
 
 // fail reads an error in the caller's dialect, and only in that.
 func (in *incoming) fail(body []byte) {
+	in.text = string(body)
 	var e struct {
 		JSONRPC string
 		Error   *struct {

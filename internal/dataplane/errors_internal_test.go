@@ -76,3 +76,33 @@ func TestFault_HTTPStatus(t *testing.T) {
 		}
 	}
 }
+
+func TestFault_StatusesOfTheOtherBindings(t *testing.T) {
+	denied := &fault{mirror: 403, code: codeDenied, reason: "PERMISSION_DENIED"}
+	for _, tt := range []struct {
+		f         *fault
+		rest, rpc int
+	}{
+		{denied, 403, a2a.GRPCPermissionDenied},
+		{unavailable("SHUTTING_DOWN", ""), 503, a2a.GRPCUnavailable},
+		{upstreamUnreachable(""), 503, a2a.GRPCUnavailable},
+		{upstreamTimeout(""), 504, a2a.GRPCDeadlineExceeded},
+		{upstreamInterrupted(), 503, a2a.GRPCUnavailable},
+		{unauthenticated("KEY_EXPIRED", "", ""), 401, a2a.GRPCUnauthenticated},
+		{agentNotFound(), 404, a2a.GRPCNotFound},
+		{taskNotFound(), 404, a2a.GRPCNotFound},
+		{contextNotUsable(), 400, a2a.GRPCInvalidArgument},
+		{pushNotSupported(""), 400, a2a.GRPCFailedPrecondition},
+		{unsupportedOperation(""), 400, a2a.GRPCFailedPrecondition},
+		{versionNotSupported(""), 400, a2a.GRPCFailedPrecondition},
+		{invalidAgentReply(""), 500, a2a.GRPCInternal},
+	} {
+		e := tt.f.toError()
+		if got := e.RESTStatus(a2a.V10); got != tt.rest {
+			t.Errorf("%s: HTTP %d, want %d", tt.f.reason, got, tt.rest)
+		}
+		if got := e.RPCStatus(a2a.V10); got != tt.rpc {
+			t.Errorf("%s: status %d, want %d", tt.f.reason, got, tt.rpc)
+		}
+	}
+}

@@ -49,14 +49,16 @@ func (c *call) newEvents(out *upstream.Request, resp *http.Response) events {
 			frames: grpc.NewReader(resp.Body, grpc.Encoding(resp.Header), c.p.limits.EventBytes),
 		}
 	}
-	return &sseEvents{out: out, resp: resp, reader: sse.NewReader(resp.Body, c.p.limits.EventBytes)}
+	e := &sseEvents{out: out, resp: resp}
+	e.reader.Reset(resp.Body, c.p.limits.EventBytes)
+	return e
 }
 
 // sseEvents are the server-sent events of JSON-RPC and HTTP+JSON.
 type sseEvents struct {
 	out    *upstream.Request
 	resp   *http.Response
-	reader *sse.Reader
+	reader sse.Reader
 }
 
 func (e *sseEvents) next() (streamItem, error) {
@@ -68,10 +70,10 @@ func (e *sseEvents) next() (streamItem, error) {
 	if it.comment {
 		return it, nil
 	}
-	it.raw, it.plain, it.status, it.header = got.Raw, got.Data, e.resp.StatusCode, e.resp.Header
+	it.raw, it.plain, it.event, it.status, it.header = got.Raw, got.Data, true, e.resp.StatusCode, e.resp.Header
 	if e.out.Dialect.Binding == a2a.REST {
 		if failure, ok := rest.ParseErrorEvent(e.out.Op, e.out.Dialect.Version, got.Event, got.Data); ok {
-			it.err = &failure
+			it.err = new(failure) // failure itself would be made for every event, not for those alone that are errors
 		}
 		it.payload = got.Data
 		return it, nil
@@ -103,6 +105,8 @@ func (e *grpcEvents) next() (streamItem, error) {
 		return it, io.EOF
 	case errors.Is(err, grpc.ErrTooLarge):
 		return streamItem{}, fmt.Errorf("%w: %w", sse.ErrEventTooLarge, err)
+	case errors.Is(err, grpc.ErrEncoding), errors.Is(err, grpc.ErrFrame):
+		return streamItem{fault: invalidAgentReply(fmt.Sprintf("an event of the agent cannot be read: %v", err))}, errItem
 	case err != nil:
 		return streamItem{}, err
 	}

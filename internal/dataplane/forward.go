@@ -10,11 +10,13 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/upstream"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
+	"github.com/signalbox-dev/signalbox/internal/wire/grpc"
 )
 
 // Why a call's work upstream was ended by the gateway.
 var (
 	errCallerLeft   = errors.New("the caller left")
+	errCallerLimit  = errors.New("the time limit of the caller is over")
 	errUnaryTimeout = errors.New("the agent did not answer in time")
 	errStreamIdle   = errors.New("the agent's stream was silent for too long")
 )
@@ -36,6 +38,11 @@ func (c *call) forward() {
 	defer c.p.cfg.Metrics.upstream(-1)
 	defer c.noteDoubtfulPush()
 
+	if limit, ok := grpc.Timeout(c.x.Header()); ok && c.down.Binding == a2a.GRPC && !c.op.Send() {
+		// The work of a send goes on; its caller gives up by itself.
+		overdue := time.AfterFunc(limit, func() { cancel(errCallerLimit) })
+		defer overdue.Stop()
+	}
 	if c.op.Streaming() {
 		c.forwardStream(ctx, cancel)
 		return
@@ -132,6 +139,8 @@ func (c *call) ended(ctx context.Context) *fault {
 		f := shuttingDown()
 		f.outcome = audit.Interrupted
 		return f
+	case errors.Is(cause, errCallerLimit):
+		return upstreamTimeout("the agent did not answer within the time limit of the call")
 	case errors.Is(cause, errStreamIdle):
 		return upstreamTimeout(fmt.Sprintf("the agent's stream was silent for %s", c.p.limits.StreamIdle))
 	default:

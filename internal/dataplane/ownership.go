@@ -1,9 +1,14 @@
 package dataplane
 
 import (
+	"fmt"
+
 	"github.com/signalbox-dev/signalbox/internal/task"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
+
+// maxTasksNamed is how many tasks one call may name.
+const maxTasksNamed = 1000
 
 // checkOwnership lets a call touch only tasks and contexts that are the caller's. A
 // context that nobody has becomes the caller's before the agent sees it.
@@ -26,6 +31,9 @@ func (c *call) checkOwnership() *fault {
 	}
 	if len(q.Tasks) == 0 && q.Context == "" {
 		return nil
+	}
+	if len(q.Tasks) > maxTasksNamed {
+		return invalidParams(fmt.Sprintf("the call refers to %d tasks; at most %d are looked up", len(q.Tasks), maxTasksNamed))
 	}
 	answer, err := c.p.cfg.Tasks.Ask(c.x.Context(), q)
 	switch {

@@ -99,7 +99,7 @@ func (anywhere) CheckPublic(context.Context, string, bool) error { return nil }
 func TestCall_ABugLeavesOneRecordAndNoReplyThatLooksWhole(t *testing.T) {
 	for name, event := range map[string]string{
 		"before anything was sent": "",
-		"inside a stream":        "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"task\":{\"id\":\"t\",\"contextId\":\"c\",\"status\":{\"state\":\"TASK_STATE_WORKING\"}}}}\n\n",
+		"inside a stream":          "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"task\":{\"id\":\"t\",\"contextId\":\"c\",\"status\":{\"state\":\"TASK_STATE_WORKING\"}}}}\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			follower, err := snapshot.NewFollower(t.Context(), snapshot.Config{Source: fixed{}})

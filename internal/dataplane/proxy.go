@@ -112,8 +112,10 @@ type Config struct {
 	// RequireVersion refuses calls of A2A 1.0 without A2A-Version, as the specification
 	// would have it; many clients forget it.
 	RequireVersion bool
-	// CardSigner signs the cards that are served; nil means nobody does.
+	// CardSigner signs the cards that are served; nil means nobody does. Without PublicURL
+	// only cards are signed that were asked for under one of OwnHosts, "host:port".
 	CardSigner CardSigner
+	OwnHosts   []string
 	// PushLoopback lets push addresses name loopback hosts and plain http. For tests only.
 	PushLoopback bool
 	Limits       Limits
@@ -135,6 +137,7 @@ type Proxy struct {
 	limits    Limits
 	instances instances
 	open      openCalls
+	started   time.Time
 	draining  atomic.Bool
 	// stop ends what is still open when draining has taken too long.
 	stop       context.Context //nolint:containedctx // the life of the proxy, not of a call
@@ -170,7 +173,7 @@ func New(cfg Config) (*Proxy, error) {
 		cfg.Used = func(uuid.UUID) {}
 	}
 	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
-	p := &Proxy{cfg: cfg, limits: cfg.Limits.withDefaults()}
+	p := &Proxy{cfg: cfg, limits: cfg.Limits.withDefaults(), started: cfg.Clock.Now()}
 	p.instances.clock = cfg.Clock
 	p.stop, p.cancelStop = context.WithCancelCause(context.Background())
 	return p, nil
@@ -205,7 +208,9 @@ func (p *Proxy) serve(x exchange) {
 	c := p.newCall(x)
 	defer c.finish()
 	// Until the body is read, or given up, this bounds how long a caller may take.
-	_ = x.SetReadDeadline(c.start.Add(p.limits.BodyGrace))
+	if x.ContentLength() != 0 {
+		_ = x.SetReadDeadline(c.start.Add(p.limits.BodyGrace))
+	}
 	if t := c.entry.target; t == targetCard || t == targetList {
 		c.serveDiscovery()
 		return

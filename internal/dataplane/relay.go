@@ -3,12 +3,15 @@ package dataplane
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/translate"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
+	"github.com/signalbox-dev/signalbox/internal/wire/pb"
 )
 
 // heldFor is how long an event is held back that may be the last one, which a caller of
@@ -25,6 +28,8 @@ type relay struct {
 	mu     sync.Mutex
 	items  *translate.Stream // nil when items pass as they are
 	first  [][]byte          // the task that the stream begins with, until it was passed on
+	begun  bool              // it was passed on
+	over   bool              // it has ended already
 	timer  *time.Timer       // runs while an item, or the first one, is held
 	held   int               // counts the items that were held
 	closed bool
@@ -100,14 +105,26 @@ func (r *relay) writeAll(payloads [][]byte, flush bool) {
 	}
 }
 
-// flush passes on what is held as the last item.
-func (r *relay) flush() {
+// flush passes on what is held: as the last item, or as one before an error.
+func (r *relay) flush(last bool) {
 	if r.items == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.release(true)
+	r.release(last)
+}
+
+// fail ends the stream with a fault, behind what is held.
+func (r *relay) fail(f *fault) {
+	r.flush(false)
+	r.w.fault(f)
+}
+
+// agentError ends the stream with the agent's error, behind what is held.
+func (r *relay) agentError(a answer) {
+	r.flush(false)
+	r.w.agentError(a)
 }
 
 // close stops the timer. Nothing that is held is passed on any more.
@@ -140,12 +157,27 @@ func (r *relay) beginWithTask() *fault {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var err error
-	if r.first, err = r.items.PushTask(a.payload); err != nil {
+	o, err := r.taskOutcome(a.payload)
+	if err == nil {
+		r.first, err = r.items.PushTask(a.payload)
+	}
+	if err != nil {
 		return invalidAgentReply(fmt.Sprintf("the agent's task cannot be read: %v", err))
 	}
-	r.timer = time.AfterFunc(heldFor, r.begin)
+	c.learn(o)
+	if r.over = o.State.Terminal(); !r.over {
+		r.timer = time.AfterFunc(heldFor, r.begin)
+	}
 	return nil
+}
+
+// stands passes the first item on when the agent has begun to answer. That is no answer
+// yet in gRPC, whose headers come before any error. A task that has ended waits as well:
+// most agents refuse to stream it.
+func (r *relay) stands() {
+	if !r.over && r.c.up.Dialect.Binding != a2a.GRPC {
+		r.begin()
+	}
 }
 
 // begin passes the first item on, once.
@@ -160,7 +192,20 @@ func (r *relay) begin() {
 	}
 	first := r.first
 	r.first = nil
+	if len(first) == 0 {
+		return
+	}
+	if r.begun = true; r.over && !r.c.recorded { // no timer is here then
+		r.c.end(audit.Succeeded, http.StatusOK)
+	}
 	r.writeAll(first, true)
+}
+
+// empty tells whether there was nothing to pass on.
+func (r *relay) empty() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.begun && r.c.closing.StreamEvents == 0
 }
 
 // task returns a task as the agent has it now, nil when it does not tell.
@@ -172,11 +217,24 @@ func (r *relay) task(id string) []byte {
 	return a.payload
 }
 
+// taskOutcome reads what the agent's answer to getTask says.
+func (r *relay) taskOutcome(payload []byte) (a2a.Outcome, error) {
+	d := r.c.up.Dialect
+	if d.Binding == a2a.GRPC {
+		return pb.ParseResult(d.Version, a2a.GetTask, pb.Result, payload)
+	}
+	return a2a.ParseResult(a2a.GetTask, d.Version, payload)
+}
+
 func (r *relay) getTask(id string) (answer, *fault) {
 	canonical := append(jsonrpc.AppendString([]byte(`{"id":`), id), '}')
 	out, f := r.c.outgoingOf(a2a.GetTask, canonical)
 	if f != nil {
 		return answer{}, f
+	}
+	// No other instance than the one that streams knows the task.
+	if at := r.c.endpoint(); at != "" {
+		r.c.pinned = at
 	}
 	buf := getBuffer() // not given back: the task is a part of it
 	return r.c.roundTrip(r.ctx, out, buf)

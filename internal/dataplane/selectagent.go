@@ -13,6 +13,9 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/wire/pb"
 )
 
+// maxAgentName is how long a name or alias of an agent can be.
+const maxAgentName = 200
+
 // agentMetadata is the metadata that names the agent of a gRPC call.
 const agentMetadata = "X-Signalbox-Agent"
 
@@ -36,6 +39,9 @@ func (c *call) selectAgent() (string, *fault) {
 			return "", invalidParams(fmt.Sprintf("%s names agent %.63q and %s names %.63q; name one agent",
 				from, name, given.from, given.name))
 		}
+	}
+	if len(name) > maxAgentName {
+		return "", agentNotFound()
 	}
 	if name == "" {
 		return "", invalidParams(`the call names no agent; give its name as tenant (A2A 1.0) or in metadata "x-signalbox-agent"`)

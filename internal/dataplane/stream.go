@@ -56,9 +56,7 @@ func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc
 	}
 	// The headers wait for the first event, which may be an error still: callers are told
 	// of errors without a stream.
-	if c.up.Dialect.Binding != a2a.GRPC { // whose headers come before any error
-		r.begin()
-	}
+	r.stands()
 	c.pump(r, c.newEvents(out, resp.Response), life)
 }
 
@@ -92,13 +90,13 @@ func (c *call) pump(r *relay, from events, agent *life) {
 		switch {
 		case errors.Is(err, io.EOF):
 			if item.err != nil {
-				r.w.agentError(item.answer)
+				r.agentError(item.answer)
 				return
 			}
 			c.streamEnded(r, item.answer)
 			return
 		case errors.Is(err, sse.ErrEventTooLarge):
-			r.w.fault(invalidAgentReply(fmt.Sprintf("the agent sent an event of more than %d bytes", c.p.limits.EventBytes)))
+			r.fail(invalidAgentReply(fmt.Sprintf("the agent sent an event of more than %d bytes", c.p.limits.EventBytes)))
 			return
 		case err != nil:
 			f := c.ended(r.ctx)
@@ -109,7 +107,7 @@ func (c *call) pump(r *relay, from events, agent *life) {
 				c.trouble("the agent's stream broke off", err)
 				f = upstreamInterrupted()
 			}
-			r.w.fault(f)
+			r.fail(f)
 			return
 		}
 		agent.sign()
@@ -117,14 +115,14 @@ func (c *call) pump(r *relay, from events, agent *life) {
 		case item.comment:
 			continue // a sign of life; the caller gets those of the gateway
 		case item.err != nil:
-			r.w.agentError(item.answer)
+			r.agentError(item.answer)
 			return
 		}
 		if f := r.pass(item.answer, !item.more); f != nil {
 			if item.partial {
 				f = upstreamInterrupted()
 			}
-			r.w.fault(f)
+			r.fail(f)
 			return
 		}
 	}
@@ -151,11 +149,12 @@ func (c *call) streamEvent(a answer) *fault {
 
 // streamEnded handles the regular end of the agent's stream.
 func (c *call) streamEnded(r *relay, last answer) {
-	if c.closing.StreamEvents == 0 {
+	r.begin()
+	if r.empty() {
 		r.w.fault(invalidAgentReply("the agent's stream ended without an event"))
 		return
 	}
-	r.flush()
+	r.flush(true)
 	c.closing.CallerLeft = r.w.left()
 	c.end(audit.Succeeded, http.StatusOK)
 	r.w.finish(last)

@@ -62,11 +62,14 @@ func (w *streamWriter) keepAlive() {
 	w.alive.Reset(interval)
 }
 
-// comment sends a comment. gRPC has none, and HTTP/2 its own signs of life.
+// comment sends a comment. gRPC has none, and HTTP/2 its own signs of life; but the
+// deadline of writes moves on all the same, which ends the quietest stream otherwise.
 func (w *streamWriter) comment(text string) {
-	if w.c.down.Binding != a2a.GRPC {
-		w.put(sse.AppendComment(nil, text), true)
+	if w.c.down.Binding == a2a.GRPC {
+		w.extend(w.c.p.cfg.Clock.Now())
+		return
 	}
+	w.put(sse.AppendComment(nil, text), true)
 }
 
 // from tells what the agent's headers were, of which some are the caller's too.
@@ -159,7 +162,7 @@ func (w *streamWriter) agentError(a answer) {
 		case !c.translated() && c.down.Binding == a2a.JSONRPC:
 			a.raw = a.plain
 			c.replyAnswer(a)
-		case !c.translated() && c.down.Binding == a2a.REST && a.status/100 == 2: // it was an event
+		case !c.translated() && c.down.Binding == a2a.REST && a.event:
 			c.passHeaders(a.header)
 			c.replyError(c.agentError(a.err), http.StatusOK, a.err)
 		default:

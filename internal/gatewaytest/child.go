@@ -65,6 +65,7 @@ func StartChild(t testing.TB, dsn, dataDir string) *Child {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), childVariable+"=1", "SIGNALBOX_LISTEN=127.0.0.1:0",
 		"SIGNALBOX_DATABASE_URL="+dsn, "SIGNALBOX_DATA_DIR="+dataDir, "SIGNALBOX_ADMIN_KEY="+ChildAdminKey,
+		"SIGNALBOX_KEK="+testKEK,
 		"GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = t.Output()
 	if _, err := cmd.StdinPipe(); err != nil { // held open until the end

@@ -46,6 +46,7 @@ func TestMatrixHostile_StreamsEndAsTheyShould(t *testing.T) {
 		peers.ErrorEvent:  {2, -32001},
 		peers.HTML502:     {0, anyCode},
 		peers.HTML200:     {0, anyCode},
+		peers.BigEvent:    {1, anyCode}, // more than the gateway takes
 	}
 	frames := map[peers.Behaviour]hostileWant{
 		peers.Proper:        {4, 0},
@@ -67,6 +68,7 @@ func TestMatrixHostile_StreamsEndAsTheyShould(t *testing.T) {
 		peers.LongPrefix:    {0, anyCode},
 		peers.NotProto:      {0, anyCode},
 		peers.StatusMidway:  {0, anyCode},
+		peers.BigEvent:      {2, anyCode},
 	}
 	for _, version := range []a2a.Version{a2a.V10, a2a.V03} {
 		h := peers.StartHostile(t, peers.HostileConfig{Version: version.String(), Binding: a2a.REST, Delay: 50 * time.Millisecond})
@@ -139,6 +141,29 @@ func TestMatrixHostile_ClientsOfTheNewVersionGetTheTaskFirst(t *testing.T) {
 				})
 				if err != nil || len(kinds) < 4 || kinds[0] != "task" {
 					t.Errorf("got %v, %v", kinds, err)
+				}
+			})
+		}
+	}
+}
+
+// A unary call of gRPC has one message, no more and no less.
+func TestMatrixHostile_UnaryCallsHaveOneMessage(t *testing.T) {
+	g := gatewaytest.Start(t)
+	key := g.Team("demo")
+	for _, b := range []peers.Behaviour{
+		peers.TwoMessages, peers.Empty, peers.NoStatus, peers.NotProto, peers.Compressed, peers.LongPrefix,
+		peers.StatusMidway, peers.CutEvent, peers.HTML502, peers.UnknownStatus, peers.Huge,
+	} {
+		h := peers.StartHostileGRPC(t, b, 0)
+		name := "unary-" + string(b)
+		g.Agent(name, "demo", h.URL, func(a *registryv1.Agent) { a.CardJson = h.Card("1.0") })
+		for _, d := range a2a.Dialects {
+			t.Run(string(b)+" to "+d.String(), func(t *testing.T) {
+				client := peers.NewDialectClient(t, d, peers.ClientConfig{Base: g.AgentURL(name), Key: key, Agent: name})
+				answer, err := client.Send(t.Context(), peers.Message{ID: "m-1", Parts: []peers.Part{{Text: "hi"}}})
+				if failed, ok := errors.AsType[*peers.CallError](err); !ok || failed.Code == 0 && failed.GRPC == 0 {
+					t.Errorf("got %+v, %v, want an error of the dialect", answer, err)
 				}
 			})
 		}

@@ -180,8 +180,8 @@ type Agent struct {
 	State       State
 	// Suspension is set while State is SUSPENDED.
 	Suspension Suspension
-	Push        PushMode
-	PushHosts   []string // lower case, "*." in front for every name below
+	Push       PushMode
+	PushHosts  []string // lower case, "*." in front for every name below
 	// ForwardHeaders are canonical names of request headers passed on.
 	ForwardHeaders     []string
 	TrustCardAuthority bool

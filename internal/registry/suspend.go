@@ -46,11 +46,11 @@ func (s State) suspendable() bool {
 // Suspend stops an agent until it is resumed. One that is suspended stays as it is, its
 // reason too. An etag that is not empty must be the stored one.
 func (s *Service) Suspend(ctx context.Context, author string, uid uuid.UUID, etag, reason string) (Agent, int64, error) {
-	return s.setState(ctx, author, uid, etag, reason, "suspended", func(a *Agent) bool {
+	return s.setState(ctx, author, uid, etag, reason, "suspended", func(a *Agent, now time.Time) bool {
 		if a.State == StateSuspended {
 			return false
 		}
-		a.Suspension = Suspension{From: a.State, Reason: reason, Time: s.now()}
+		a.Suspension = Suspension{From: a.State, Reason: reason, Time: now}
 		a.State = StateSuspended
 		return true
 	})
@@ -59,7 +59,7 @@ func (s *Service) Suspend(ctx context.Context, author string, uid uuid.UUID, eta
 // Resume gives a suspended agent the state back that it had. One that is not suspended
 // stays as it is. An etag that is not empty must be the stored one.
 func (s *Service) Resume(ctx context.Context, author string, uid uuid.UUID, etag, reason string) (Agent, int64, error) {
-	return s.setState(ctx, author, uid, etag, reason, "resumed", func(a *Agent) bool {
+	return s.setState(ctx, author, uid, etag, reason, "resumed", func(a *Agent, _ time.Time) bool {
 		if a.State != StateSuspended {
 			return false
 		}
@@ -70,7 +70,7 @@ func (s *Service) Resume(ctx context.Context, author string, uid uuid.UUID, etag
 
 // setState changes the state of an agent that set returns true for.
 func (s *Service) setState(
-	ctx context.Context, author string, uid uuid.UUID, etag, reason, verb string, set func(*Agent) bool,
+	ctx context.Context, author string, uid uuid.UUID, etag, reason, verb string, set func(a *Agent, now time.Time) bool,
 ) (Agent, int64, error) {
 	if err := checkText("reason", reason, true); err != nil {
 		return Agent{}, 0, err
@@ -82,10 +82,11 @@ func (s *Service) setState(
 		if a.State != StateSuspended && !a.State.suspendable() {
 			return false, &StateError{Agent: a.Name(), State: a.State, Verb: verb}
 		}
-		if !set(a) {
+		now := s.now()
+		if !set(a, now) {
 			return false, nil
 		}
-		a.UpdateTime = s.now()
+		a.UpdateTime = now
 		return true, nil
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,6 +211,66 @@ func TestHeartbeat_TellsTheServedRevision(t *testing.T) {
 		}
 		return ok
 	})
+}
+
+// A change must not wait for the next sign of life to be confirmed.
+func TestHeartbeat_TellsAnotherRevisionAtOnce(t *testing.T) {
+	pool := pgtest.New(t)
+	var revision atomic.Int64
+	var mu sync.Mutex
+	changed := make(chan struct{})
+	r := startReplica(t, pool, t.TempDir(), func(c *audit.ShipperConfig) {
+		c.Heartbeat = time.Hour
+		c.ServedRevision = revision.Load
+		c.RevisionChanged = func() <-chan struct{} {
+			mu.Lock()
+			defer mu.Unlock()
+			return changed
+		}
+	})
+	defer r.run()()
+	for want := range int64(4) {
+		revision.Store(want)
+		mu.Lock()
+		close(changed)
+		changed = make(chan struct{})
+		mu.Unlock()
+		poll(t, "the revision that is served", func() bool {
+			var got int64
+			if err := pool.QueryRow(t.Context(), "SELECT served_revision FROM replicas").Scan(&got); err != nil {
+				t.Fatal(err)
+			}
+			return got == want
+		})
+	}
+}
+
+func TestLeave_SaysThatTheReplicaServesNothingUntilItStartsAgain(t *testing.T) {
+	pool := pgtest.New(t)
+	dir := t.TempDir()
+	r := startReplica(t, pool, dir)
+	listed := func() int {
+		t.Helper()
+		replicas, err := store.New(pool).Replicas(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(replicas)
+	}
+	if n := listed(); n != 1 {
+		t.Errorf("%d replicas are listed, want the one that started", n)
+	}
+	if err := r.shipper.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := listed(); n != 0 {
+		t.Errorf("%d replicas are listed after it left", n)
+	}
+	r.stop()
+	startReplica(t, pool, dir)
+	if n := listed(); n != 1 {
+		t.Errorf("%d replicas are listed after it started again", n)
+	}
 }
 
 // poll waits for something that another process brings about.

@@ -114,7 +114,7 @@ type change struct {
 	name          string
 	author        string
 	reason        string // in the author's words; may be empty
-	before, after any // documents without secrets; nil where there is none
+	before, after any    // documents without secrets; nil where there is none
 	at            time.Time
 }
 

@@ -59,16 +59,13 @@ func NewRequest(d a2a.Dialect, op a2a.Operation, tenant string, id, payload []by
 // grpcHead is what gRPC puts before a message.
 const grpcHead = 5
 
-// withTenant gives a payload of version 1.0 a tenant, in HTTP+JSON none: its path has it.
+// withTenant gives a payload of version 1.0 a tenant and leaves its other bytes alone.
 func withTenant(b a2a.Binding, op a2a.Operation, payload []byte, tenant string) ([]byte, error) {
 	if b == a2a.GRPC {
 		return pb.SetTenant(op, payload, tenant)
 	}
 	if len(payload) == 0 {
 		payload = []byte("{}")
-	}
-	if b == a2a.REST {
-		tenant = ""
 	}
 	params, err := a2a.ParseCall(op, a2a.V10, payload)
 	if err != nil {

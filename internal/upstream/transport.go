@@ -22,10 +22,6 @@ func NewTransport(g *Guard, maxHeaderBytes int64) *Transport {
 	t.http2.Protocols = new(http.Protocols)
 	t.http2.Protocols.SetHTTP2(true)
 	t.http2.Protocols.SetUnencryptedHTTP2(true)
-	t.http2.HTTP2 = &http.HTTP2Config{
-		// A connection that carries streams for hours must be known to be alive.
-		SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
-	}
 	return t
 }
 
@@ -50,8 +46,10 @@ func newHTTPTransport(g *Guard, maxHeaderBytes int64) *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		WriteBufferSize:        4 << 10,
-		ReadBufferSize:         4 << 10,
+		// A connection that carries streams for hours must be known to be alive.
+		HTTP2:           &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		WriteBufferSize: 4 << 10,
+		ReadBufferSize:  4 << 10,
 	}
 }
 

@@ -49,7 +49,8 @@ func TestParseCard_ReadsEveryShape(t *testing.T) {
 			Skills: []a2a.Skill{{ID: "s1", Name: "S", Description: "d", Tags: []string{"x"}}},
 		}},
 		{"1.0", card10, a2a.Card{
-			Name: "Alpha", Description: "Demo", Version: "2.1.0", Shape: a2a.Shape10,
+			Supported: 4,
+			Name:      "Alpha", Description: "Demo", Version: "2.1.0", Shape: a2a.Shape10,
 			Interfaces: []a2a.Interface{
 				{URL: "http://10.0.0.7:9/a2a", Binding: "JSONRPC", Version: a2a.V10, HasVersion: true, Tenant: "acme"},
 				{URL: "10.0.0.7:443", Binding: "GRPC", Version: a2a.V10, HasVersion: true},
@@ -59,7 +60,8 @@ func TestParseCard_ReadsEveryShape(t *testing.T) {
 			ExtendedCard: true, Skills: []a2a.Skill{{ID: "s1", Name: "S", Description: "d"}},
 		}},
 		{"union", cardUnion, a2a.Card{
-			Name: "U", Version: "1", Shape: a2a.ShapeUnion, PushNotifications: true,
+			Supported: 1,
+			Name:      "U", Version: "1", Shape: a2a.ShapeUnion, PushNotifications: true,
 			Interfaces: []a2a.Interface{
 				{URL: "http://10.0.0.7:9/new", Binding: "JSONRPC", Version: a2a.V10, HasVersion: true},
 				{URL: "http://10.0.0.7:9/old", Binding: "JSONRPC", Version: a2a.V03, HasVersion: true},
@@ -72,6 +74,7 @@ func TestParseCard_ReadsEveryShape(t *testing.T) {
 			Shape: a2a.ShapeUnion, Interfaces: []a2a.Interface{{URL: "u", Binding: "JSONRPC", Version: a2a.V03, HasVersion: true}},
 		}},
 		{"snake_case", `{"supported_interfaces":[{"url":"u","protocol_binding":"JSONRPC","protocol_version":"1.0"}]}`, a2a.Card{
+			Supported:  1,
 			Interfaces: []a2a.Interface{{URL: "u", Binding: "JSONRPC", Version: a2a.V10, HasVersion: true}},
 		}},
 		{"nothing but wrong types", `{"name":1,"supportedInterfaces":[1,null],"skills":{},"capabilities":[],"signatures":"x"}`, a2a.Card{}},
@@ -82,6 +85,7 @@ func TestParseCard_ReadsEveryShape(t *testing.T) {
 		}},
 		{"bindings missing or in other spellings", `{"supportedInterfaces":[{"url":"a"},{"url":"b","protocolBinding":"http+json"},` +
 			`{"url":"c","protocolBinding":"grpc ","protocolVersion":"0.3.0"},{"url":"d","protocolBinding":"https://b.example/own"},{"url":"e","transport":"jsonrpc"}]}`, a2a.Card{
+			Supported: 5,
 			Interfaces: []a2a.Interface{
 				{URL: "a", Binding: "JSONRPC", Version: a2a.V10},
 				{URL: "b", Binding: "HTTP+JSON", Version: a2a.V10},
@@ -97,6 +101,7 @@ func TestParseCard_ReadsEveryShape(t *testing.T) {
 		}},
 		{"1.0 with the security of 0.3 and lists that are null", `{"supportedInterfaces":[{"url":"u","protocolBinding":"JSONRPC","protocolVersion":"1.0.0"}],` +
 			`"security":[{"a":[]}],"securityRequirements":[{"schemes":{"a":["s"]}}],"securitySchemes":{"a":{"futureScheme":{}}},"skills":null,"defaultInputModes":null}`, a2a.Card{
+			Supported:  1,
 			Interfaces: []a2a.Interface{{URL: "u", Binding: "JSONRPC", Version: a2a.V10, HasVersion: true}},
 		}},
 		{"empty", `{}`, a2a.Card{}},

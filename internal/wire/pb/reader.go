@@ -37,6 +37,10 @@ type reader struct {
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
 
+// maxOccurrences is how many values are noted at a time. Two bytes of a message can be a
+// value, and noting one takes sixteen.
+const maxOccurrences = 1 << 18
+
 // root is the message that the data of a reader is.
 const root int32 = 0
 
@@ -129,6 +133,9 @@ func (r *reader) keep(t *table, f *found, place int, from, to int32) error {
 		r.occs[f.last[place]-1].next = at
 	}
 	f.last[place] = at + 1
+	if len(r.occs) == maxOccurrences {
+		return faultf("%s has too many values: at most %d are read", t.name, maxOccurrences)
+	}
 	r.occs = append(r.occs, occurrence{start: from, end: to, next: -1, field: uint8(place)})
 	return nil
 }

@@ -256,6 +256,8 @@ func (b *builder) query(names ...string) string {
 // Most agents read no body there, but some want JSON if they read it; a subscription goes without.
 func (b *builder) verb(names ...string) []byte {
 	var rest []rawMember
+	// An agent that merges path and body must not find another id in the body.
+	names = append(names, "taskId", "name", "parent")
 	for _, m := range b.members {
 		mine := false
 		for _, name := range names {

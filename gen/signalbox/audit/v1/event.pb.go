@@ -190,8 +190,8 @@ type Event struct {
 	// What a SUMMARY counts; absent in every other event.
 	Refusals *Refusals `protobuf:"bytes,37,opt,name=refusals,proto3" json:"refusals,omitempty"`
 	// Binding and version that the gateway spoke with the agent, for example
-	// "GRPC/1.0"; where it is not the dialect, the call was translated. Empty when the
-	// agent saw nothing of the call, and in events of before there was translation.
+	// "GRPC/1.0"; where it is not the dialect, the call was translated. Empty when the call
+	// was refused before it was known, and in events of before there was translation.
 	UpstreamDialect string `protobuf:"bytes,38,opt,name=upstream_dialect,json=upstreamDialect,proto3" json:"upstream_dialect,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

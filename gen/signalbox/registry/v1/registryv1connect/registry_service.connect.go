@@ -81,10 +81,10 @@ type RegistryServiceClient interface {
 	// endpoints are taken from it.
 	ImportAgent(context.Context, *v1.ImportAgentRequest) (*v1.Agent, error)
 	// SuspendAgent stops an agent at once: new calls are refused within a second, open
-	// streams end within five, and the agent's running tasks of them are cancelled, on
-	// every replica that reaches the database; rollout of the answer lists those that have
-	// not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
-	// the agent is RETIRED or REJECTED, as no calls reach it then.
+	// streams end within five and their tasks are cancelled, on every replica that reaches
+	// the database; rollout of the answer lists those that have not confirmed. An agent
+	// that is suspended stays as it is. FAILED_PRECONDITION when the agent is RETIRED or
+	// REJECTED, as no calls reach it then.
 	SuspendAgent(context.Context, *v1.SuspendAgentRequest) (*v1.Agent, error)
 	// ResumeAgent ends a suspension: the agent has the state again that it had before. An
 	// agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED
@@ -264,10 +264,10 @@ type RegistryServiceHandler interface {
 	// endpoints are taken from it.
 	ImportAgent(context.Context, *v1.ImportAgentRequest) (*v1.Agent, error)
 	// SuspendAgent stops an agent at once: new calls are refused within a second, open
-	// streams end within five, and the agent's running tasks of them are cancelled, on
-	// every replica that reaches the database; rollout of the answer lists those that have
-	// not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
-	// the agent is RETIRED or REJECTED, as no calls reach it then.
+	// streams end within five and their tasks are cancelled, on every replica that reaches
+	// the database; rollout of the answer lists those that have not confirmed. An agent
+	// that is suspended stays as it is. FAILED_PRECONDITION when the agent is RETIRED or
+	// REJECTED, as no calls reach it then.
 	SuspendAgent(context.Context, *v1.SuspendAgentRequest) (*v1.Agent, error)
 	// ResumeAgent ends a suspension: the agent has the state again that it had before. An
 	// agent that is not suspended stays as it is. FAILED_PRECONDITION when it is RETIRED

@@ -11,6 +11,7 @@ from .._gen.signalbox.registry.v1.agent_pb import (
     PushMode,
     Route,
     State,
+    Suspension,
     Visibility,
 )
 from .._gen.signalbox.registry.v1.registry_service_pb import (
@@ -20,6 +21,8 @@ from .._gen.signalbox.registry.v1.registry_service_pb import (
     ImportAgentRequest,
     ListAgentsRequest,
     ListAgentsResponse,
+    ResumeAgentRequest,
+    SuspendAgentRequest,
     UpdateAgentRequest,
 )
 
@@ -38,8 +41,11 @@ __all__ = [
     "ListAgentsRequest",
     "ListAgentsResponse",
     "PushMode",
+    "ResumeAgentRequest",
     "Route",
     "State",
+    "SuspendAgentRequest",
+    "Suspension",
     "UpdateAgentRequest",
     "Visibility",
 ]

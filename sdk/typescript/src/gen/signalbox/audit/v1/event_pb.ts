@@ -286,8 +286,8 @@ export type Event = Message<"signalbox.audit.v1.Event"> & {
 
   /**
    * Binding and version that the gateway spoke with the agent, for example
-   * "GRPC/1.0"; where it is not the dialect, the call was translated. Empty when the
-   * agent saw nothing of the call, and in events of before there was translation.
+   * "GRPC/1.0"; where it is not the dialect, the call was translated. Empty when the call
+   * was refused before it was known, and in events of before there was translation.
    *
    * @generated from field: string upstream_dialect = 38;
    */

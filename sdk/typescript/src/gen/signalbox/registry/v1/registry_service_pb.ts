@@ -407,10 +407,10 @@ export const RegistryService: GenService<{
   },
   /**
    * SuspendAgent stops an agent at once: new calls are refused within a second, open
-   * streams end within five, and the agent's running tasks of them are cancelled, on
-   * every replica that reaches the database; rollout of the answer lists those that have
-   * not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
-   * the agent is RETIRED or REJECTED, as no calls reach it then.
+   * streams end within five and their tasks are cancelled, on every replica that reaches
+   * the database; rollout of the answer lists those that have not confirmed. An agent
+   * that is suspended stays as it is. FAILED_PRECONDITION when the agent is RETIRED or
+   * REJECTED, as no calls reach it then.
    *
    * @generated from rpc signalbox.registry.v1.RegistryService.SuspendAgent
    */

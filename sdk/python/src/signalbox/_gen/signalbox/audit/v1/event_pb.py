@@ -262,8 +262,8 @@ class Event(Message[_EventFields]):
             ```
         upstream_dialect:
             Binding and version that the gateway spoke with the agent, for example
-            "GRPC/1.0"; where it is not the dialect, the call was translated. Empty when the
-            agent saw nothing of the call, and in events of before there was translation.
+            "GRPC/1.0"; where it is not the dialect, the call was translated. Empty when the call
+            was refused before it was known, and in events of before there was translation.
 
             ```proto
             string upstream_dialect = 38;

@@ -81,10 +81,10 @@ class RegistryService(Protocol):
     async def suspend_agent(self, request: SuspendAgentRequest, ctx: RequestContext[SuspendAgentRequest, Agent], /) -> Agent:
         """
         SuspendAgent stops an agent at once: new calls are refused within a second, open
-        streams end within five, and the agent's running tasks of them are cancelled, on
-        every replica that reaches the database; rollout of the answer lists those that have
-        not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
-        the agent is RETIRED or REJECTED, as no calls reach it then.
+        streams end within five and their tasks are cancelled, on every replica that reaches
+        the database; rollout of the answer lists those that have not confirmed. An agent
+        that is suspended stays as it is. FAILED_PRECONDITION when the agent is RETIRED or
+        REJECTED, as no calls reach it then.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -376,10 +376,10 @@ class RegistryServiceClient(ConnectClient):
     ) -> Agent:
         """
         SuspendAgent stops an agent at once: new calls are refused within a second, open
-        streams end within five, and the agent's running tasks of them are cancelled, on
-        every replica that reaches the database; rollout of the answer lists those that have
-        not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
-        the agent is RETIRED or REJECTED, as no calls reach it then.
+        streams end within five and their tasks are cancelled, on every replica that reaches
+        the database; rollout of the answer lists those that have not confirmed. An agent
+        that is suspended stays as it is. FAILED_PRECONDITION when the agent is RETIRED or
+        REJECTED, as no calls reach it then.
         """
         return await self.execute_unary(
             request=request,
@@ -469,10 +469,10 @@ class RegistryServiceSync(Protocol):
     def suspend_agent(self, request: SuspendAgentRequest, ctx: RequestContext[SuspendAgentRequest, Agent], /) -> Agent:
         """
         SuspendAgent stops an agent at once: new calls are refused within a second, open
-        streams end within five, and the agent's running tasks of them are cancelled, on
-        every replica that reaches the database; rollout of the answer lists those that have
-        not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
-        the agent is RETIRED or REJECTED, as no calls reach it then.
+        streams end within five and their tasks are cancelled, on every replica that reaches
+        the database; rollout of the answer lists those that have not confirmed. An agent
+        that is suspended stays as it is. FAILED_PRECONDITION when the agent is RETIRED or
+        REJECTED, as no calls reach it then.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -762,10 +762,10 @@ class RegistryServiceClientSync(ConnectClientSync):
     ) -> Agent:
         """
         SuspendAgent stops an agent at once: new calls are refused within a second, open
-        streams end within five, and the agent's running tasks of them are cancelled, on
-        every replica that reaches the database; rollout of the answer lists those that have
-        not confirmed. An agent that is suspended stays as it is. FAILED_PRECONDITION when
-        the agent is RETIRED or REJECTED, as no calls reach it then.
+        streams end within five and their tasks are cancelled, on every replica that reaches
+        the database; rollout of the answer lists those that have not confirmed. An agent
+        that is suspended stays as it is. FAILED_PRECONDITION when the agent is RETIRED or
+        REJECTED, as no calls reach it then.
         """
         return self.execute_unary(
             request=request,
