@@ -171,8 +171,9 @@ func (a *App) openRecord(ctx context.Context) (err error) {
 	}
 	a.shipper, err = audit.NewShipper(audit.ShipperConfig{
 		Spool: a.spool, Ledger: store.NewEvents(a.pool), Replica: uuid.UUID(a.spool.Replica()), Epoch: a.spool.Epoch(),
-		ServedRevision: func() int64 { return a.follower.Current().Revision() },
-		Logger:         a.logger, Metrics: instruments,
+		ServedRevision:  func() int64 { return a.follower.Current().Revision() },
+		RevisionChanged: func() <-chan struct{} { return a.follower.Changed() },
+		Logger:          a.logger, Metrics: instruments,
 	})
 	if err != nil {
 		return err
@@ -447,6 +448,9 @@ func (a *App) settle(ctx context.Context) {
 	}
 	if err := a.shipper.Drain(ctx); err != nil {
 		a.logger.LogAttrs(ctx, slog.LevelWarn, "the last records wait in the spool for the next start", slog.Any("error", err))
+	}
+	if err := a.shipper.Leave(ctx); err != nil {
+		a.logger.LogAttrs(ctx, slog.LevelWarn, "other replicas do not know that this one stops", slog.Any("error", err))
 	}
 	if err := a.tracing.Stop(ctx); err != nil {
 		a.logger.LogAttrs(ctx, slog.LevelWarn, "the last spans were not sent", slog.Any("error", err))

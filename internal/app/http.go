@@ -15,6 +15,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/api"
 	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/dataplane"
+	"github.com/signalbox-dev/signalbox/internal/rollout"
 	"github.com/signalbox-dev/signalbox/internal/store"
 )
 
@@ -133,7 +134,12 @@ func (a *App) management(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	replicas, err := rollout.New(rollout.Config{Store: store.New(a.pool), ServesFor: a.cfg.Snapshot.MaxAge})
+	if err != nil {
+		return nil, err
+	}
 	services, err := api.New(api.Config{
+		Rollout:  replicas,
 		Identity: a.people, Registry: a.catalogue, Events: store.NewEvents(a.reads),
 		Snapshot: a.follower.Current, Syncer: a.follower, PageTokenKey: key, Draining: a.draining,
 		Stale:     a.stale,

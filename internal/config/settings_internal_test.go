@@ -57,7 +57,7 @@ func other(s setting, n int) (text string, value any) {
 		"public_url": {"https://a.example", "https://b.example", "https://c.example"},
 		"log.level":  {"debug", "warn", "error"}, "log.format": {"text", "json", "text"},
 		"a2a.grpc_authority_suffix": {".a.example", ".b.example", ".c.example"},
-		"errors.http_status": {"mirror", "200", "mirror"}, "telemetry.otlp_protocol": {"grpc", "http", "grpc"},
+		"errors.http_status":        {"mirror", "200", "mirror"}, "telemetry.otlp_protocol": {"grpc", "http", "grpc"},
 	}
 	text = fmt.Sprintf("value-%d", n)
 	if c, ok := choices[s.key]; ok {
@@ -104,6 +104,10 @@ func TestSettings_EachIsSetByFileVariableAndFlag(t *testing.T) {
 				}
 			}
 			want("nothing", s.value)
+			// Halves of a pair must not stand alone.
+			if half, ok := map[string]string{"tls.cert_file": "SIGNALBOX_TLS_KEY_FILE", "tls.key_file": "SIGNALBOX_TLS_CERT_FILE"}[s.key]; ok {
+				t.Setenv(half, "other.pem")
+			}
 			path := filepath.Join(t.TempDir(), "c.yaml")
 			text, value := other(s, 1)
 			yaml := text

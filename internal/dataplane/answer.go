@@ -99,17 +99,18 @@ func notOfTheProtocol(resp *http.Response) *fault {
 	return f.with("http_status", fmt.Sprint(resp.StatusCode))
 }
 
-// outcome reads what a result, or an item of a stream, says about a task.
-func (c *call) outcome(payload []byte) (a2a.Outcome, error) {
+// outcomeOf reads what the result of an operation, or an item of its stream, says about
+// a task.
+func (c *call) outcomeOf(op a2a.Operation, payload []byte) (a2a.Outcome, error) {
 	v := c.up.Dialect.Version
 	if c.up.Dialect.Binding != a2a.GRPC {
-		return a2a.ParseResult(c.op, v, payload)
+		return a2a.ParseResult(op, v, payload)
 	}
 	kind := pb.Result
-	if c.op.Streaming() {
+	if op.Streaming() {
 		kind = pb.Event
 	}
-	return pb.ParseResult(v, c.op, kind, payload)
+	return pb.ParseResult(v, op, kind, payload)
 }
 
 // passable tells whether an answer can be passed on as it came.

@@ -49,11 +49,11 @@ func zipped(t *testing.T, message []byte) []byte {
 func sendText(t *testing.T, v a2a.Version, text, contextID, taskID string) []byte {
 	t.Helper()
 	if v == a2a.V03 {
-		m := send03("m", contextID)
+		m := send03(contextID)
 		m.Request.TaskId, m.Request.GetParts()[0].Part = taskID, &oldpb.Part_Text{Text: text}
 		return marshal(t, m)
 	}
-	m := send10("", "m", contextID)
+	m := send10("", contextID)
 	m.Message.TaskId, m.Message.GetParts()[0].Content = taskID, &pb.Part_Text{Text: text}
 	return marshal(t, m)
 }

@@ -24,6 +24,7 @@ type tally struct {
 	Events                    int64
 	Error                     int32
 	Outcome                   string
+	Bytes                     int64 // that the caller got, which the trace does not say
 }
 
 func TestEvents_AndSpansSayTheSameOfEveryCellsCalls(t *testing.T) {
@@ -82,13 +83,14 @@ func TestEvents_AndSpansSayTheSameOfEveryCellsCalls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			size, err := io.Copy(io.Discard, resp.Body)
+			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			_ = resp.Body.Close()
 			n := tally{
 				Method: s.op, Dialect: down.String(), Upstream: up.String(), Task: task, Context: "c-" + task,
-				State: s.state, Events: s.events, Error: s.err, Outcome: "succeeded",
+				State: s.state, Events: s.events, Error: s.err, Outcome: "succeeded", Bytes: size,
 			}
 			if s.err != 0 {
 				n.Outcome = "failed"
@@ -113,6 +115,7 @@ func TestEvents_AndSpansSayTheSameOfEveryCellsCalls(t *testing.T) {
 			Method: e.GetMethod(), Dialect: e.GetDialect(), Upstream: e.GetUpstreamDialect(),
 			Task: e.GetTaskId(), Context: e.GetContextId(), State: e.GetTaskState(), Events: int64(e.GetStreamEvents()),
 			Error: int32(e.GetError().GetCode()), Outcome: strings.ToLower(strings.TrimPrefix(auditv1.Outcome_name[int32(e.GetOutcome())], "OUTCOME_")),
+			Bytes: e.GetResponseBytes(),
 		}
 	}
 	if diff := cmp.Diff(want, events); diff != "" {
@@ -129,6 +132,7 @@ func TestEvents_AndSpansSayTheSameOfEveryCellsCalls(t *testing.T) {
 		n := tally{
 			Method: a["rpc.method"], Dialect: a["signalbox.dialect"], Upstream: a["signalbox.upstream_dialect"],
 			Task: a["a2a.task.id"], Context: a["a2a.context.id"], State: a["a2a.task.state"], Outcome: strings.ToLower(a["signalbox.outcome"]),
+			Bytes: w.Bytes,
 		}
 		n.Events, _ = strconv.ParseInt(a["a2a.stream.event.count"], 10, 64)
 		code, _ := strconv.ParseInt(a["a2a.error.code"], 10, 32)

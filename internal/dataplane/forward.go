@@ -93,7 +93,7 @@ func (c *call) forwardUnary(ctx context.Context) {
 		// A config names a task that is the caller's already.
 		c.notePush(a.payload)
 	default:
-		o, err := c.outcome(a.payload)
+		o, err := c.outcomeOf(c.op, a.payload)
 		if err != nil {
 			c.refuse(invalidAgentReply(fmt.Sprintf("the agent's reply is no result of %s: %v", c.op, err)))
 			return

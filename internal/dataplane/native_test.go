@@ -342,22 +342,22 @@ func sendIn(t *testing.T, client *http.Client, g *gatewaytest.Gateway, d a2a.Dia
 			[]byte(`{"message":{"messageId":"`+messageID+`","role":"ROLE_USER","content":[{"text":"hi"}]}}`), append([]string{"Content-Type", asJSON}, headers...)...)
 	case grpc10:
 		return do(t, client, http.MethodPost, g.URL+"/lf.a2a.v1.A2AService/SendMessage", key,
-			grpcFrame(marshal(t, send10(agent, messageID, ""))), grpcHeaders(headers...)...)
+			grpcFrame(marshal(t, send10(agent, ""))), grpcHeaders(headers...)...)
 	default:
 		return do(t, client, http.MethodPost, g.URL+"/a2a.v1.A2AService/SendMessage", key,
-			grpcFrame(marshal(t, send03(messageID, ""))), grpcHeaders(append([]string{"X-Signalbox-Agent", agent}, headers...)...)...)
+			grpcFrame(marshal(t, send03(""))), grpcHeaders(append([]string{"X-Signalbox-Agent", agent}, headers...)...)...)
 	}
 }
 
-func send10(tenant, messageID, contextID string) *pb.SendMessageRequest {
+func send10(tenant, contextID string) *pb.SendMessageRequest {
 	return &pb.SendMessageRequest{Tenant: tenant, Message: &pb.Message{
-		MessageId: messageID, ContextId: contextID, Role: pb.Role_ROLE_USER, Parts: []*pb.Part{{Content: &pb.Part_Text{Text: "hi"}}},
+		MessageId: "m", ContextId: contextID, Role: pb.Role_ROLE_USER, Parts: []*pb.Part{{Content: &pb.Part_Text{Text: "hi"}}},
 	}}
 }
 
-func send03(messageID, contextID string) *oldpb.SendMessageRequest {
+func send03(contextID string) *oldpb.SendMessageRequest {
 	return &oldpb.SendMessageRequest{Request: &oldpb.Message{
-		MessageId: messageID, ContextId: contextID, Role: oldpb.Role_ROLE_USER, Parts: []*oldpb.Part{{Part: &oldpb.Part_Text{Text: "hi"}}},
+		MessageId: "m", ContextId: contextID, Role: oldpb.Role_ROLE_USER, Parts: []*oldpb.Part{{Part: &oldpb.Part_Text{Text: "hi"}}},
 	}}
 }
 

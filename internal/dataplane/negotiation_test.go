@@ -50,8 +50,17 @@ func TestNegotiation_TheVersionThatIsNamedMustBeTheOneThatIsSpoken(t *testing.T)
 			text string
 			fits bool
 		}{
-			{"", true}, {" ", true}, {"1.0", d.Version == a2a.V10}, {"1.0.1", d.Version == a2a.V10}, {"0.3", d.Version == a2a.V03}, {"0.3.0", d.Version == a2a.V03},
-			{"99.0", false}, {"1", false}, {"0.2", false}, {"latest", false}, {"1.0, 0.3", false},
+			{"", true},
+			{" ", true},
+			{"1.0", d.Version == a2a.V10},
+			{"1.0.1", d.Version == a2a.V10},
+			{"0.3", d.Version == a2a.V03},
+			{"0.3.0", d.Version == a2a.V03},
+			{"99.0", false},
+			{"1", false},
+			{"0.2", false},
+			{"latest", false},
+			{"1.0, 0.3", false},
 		} {
 			before := len(agents[d].Calls())
 			got := sendIn(t, client, g, d, dialectName(d), key, "A2A-Version", named.text)

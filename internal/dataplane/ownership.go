@@ -56,8 +56,10 @@ func (c *call) checkOwnership() *fault {
 	return nil
 }
 
-// learn binds the ids of an answer to the caller, before the answer is passed on.
-func (c *call) learn(o a2a.Outcome) {
+// learn binds the ids of an answer to the caller, before the answer is passed on. It
+// tells whether they are the caller's.
+func (c *call) learn(o a2a.Outcome) (mine bool) {
+	mine = true
 	if o.TaskID != "" {
 		c.closing.TaskID = o.TaskID
 		bound := c.p.cfg.Tasks.Bind(
@@ -68,6 +70,7 @@ func (c *call) learn(o a2a.Outcome) {
 			c.noteInlinePush(o.TaskID)
 		}
 		c.closing.IDConflict = c.closing.IDConflict || !bound
+		mine = bound
 	}
 	if o.ContextID != "" {
 		c.closing.ContextID = o.ContextID
@@ -76,10 +79,12 @@ func (c *call) learn(o a2a.Outcome) {
 			task.Binding{Owner: c.principal.UID, Endpoint: c.endpoint()},
 		)
 		c.closing.IDConflict = c.closing.IDConflict || !bound
+		mine = mine && bound
 	}
 	if o.State != a2a.StateUnspecified {
 		c.closing.TaskState = o.State.String()
 	}
+	return mine
 }
 
 // endpoint is the instance that the call went to.

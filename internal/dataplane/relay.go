@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -11,7 +12,6 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/translate"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
-	"github.com/signalbox-dev/signalbox/internal/wire/pb"
 )
 
 // heldFor is how long an event is held back that may be the last one, which a caller of
@@ -43,34 +43,46 @@ func newRelay(ctx context.Context, c *call, w *streamWriter) *relay {
 	return r
 }
 
-// pass takes an item, learns from it and passes it on.
+// pass takes an item: it is read, translated, learned from and recorded, in this order,
+// and only then passed on. What cannot be translated is not recorded as passed on.
 func (r *relay) pass(a answer, flush bool) *fault {
-	if f := r.c.streamEvent(a); f != nil {
-		return f
+	c := r.c
+	o, err := c.outcomeOf(c.op, a.payload)
+	if err != nil {
+		return r.noResult(err)
 	}
+	mine := c.learn(o)
 	r.w.from(a.header)
 	if r.items == nil {
-		if !r.c.translated() {
-			r.w.write(a.raw, flush)
-		} else {
-			r.w.write(r.c.appendEvent(nil, a.payload), flush)
+		raw := a.raw
+		if c.translated() {
+			raw = c.appendEvent(nil, a.payload)
 		}
+		c.streamEvent(o, r.w.sent()+int64(len(raw)))
+		r.w.write(raw, flush)
 		return nil
 	}
 	r.begin()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.release(false)
+	r.release()
 	out, err := r.items.Push(a.payload)
 	if err == nil {
 		if id, needed := r.items.NeedsTask(); needed {
-			out, err = r.items.PushTask(r.task(id))
+			var task []byte
+			if mine { // another caller's is none of this one's business
+				task = r.task(id)
+			}
+			out, err = r.items.PushTask(task)
 		}
 	}
-	r.writeAll(out, flush) // what came before an error goes on
+	raw := r.encode(out)
 	if err != nil {
-		return invalidAgentReply(fmt.Sprintf("an event of the agent is no result of %s: %v", r.c.op, err))
+		r.w.write(raw, flush) // what came before it goes on
+		return r.noResult(err)
 	}
+	c.streamEvent(o, r.w.sent()+int64(len(raw)))
+	r.w.write(raw, flush)
 	if r.items.Hold() {
 		r.held++
 		mine := r.held
@@ -78,56 +90,80 @@ func (r *relay) pass(a answer, flush bool) *fault {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if r.held == mine && r.timer != nil && !r.closed {
-				r.release(false)
+				r.release()
 			}
 		})
 	}
 	return nil
 }
 
+func (r *relay) noResult(err error) *fault {
+	return invalidAgentReply(fmt.Sprintf("an event of the agent is no result of %s: %v", r.c.op, err))
+}
+
 // release passes on what is held. The lock is held.
-func (r *relay) release(final bool) {
+func (r *relay) release() {
 	if r.timer != nil {
 		r.timer.Stop()
 		r.timer = nil
 	}
-	r.writeAll(r.items.Release(final), true)
+	r.w.write(r.encode(r.items.Release(false)), true)
 }
 
-func (r *relay) writeAll(payloads [][]byte, flush bool) {
-	for i, payload := range payloads {
+// encode makes the caller's events of items.
+func (r *relay) encode(payloads [][]byte) []byte {
+	var raw []byte
+	for _, payload := range payloads {
 		if r.c.bare {
 			if stripped, err := translate.StripHistory(r.c.form(), r.c.op, payload); err == nil {
 				payload = stripped
 			}
 		}
-		r.w.write(r.c.appendEvent(nil, payload), flush && i == len(payloads)-1)
+		raw = r.c.appendEvent(raw, payload)
 	}
+	return raw
 }
 
-// flush passes on what is held: as the last item, or as one before an error.
-func (r *relay) flush(last bool) {
+// flush passes on what is held, before an error.
+func (r *relay) flush() {
 	if r.items == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.release(last)
+	r.release()
+}
+
+// drain returns what is held, as the last item, instead of passing it on.
+func (r *relay) drain() []byte {
+	if r.items == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	return r.encode(r.items.Release(true))
 }
 
 // fail ends the stream with a fault, behind what is held.
 func (r *relay) fail(f *fault) {
-	r.flush(false)
+	r.flush()
+	r.close()
 	r.w.fault(f)
 }
 
 // agentError ends the stream with the agent's error, behind what is held.
 func (r *relay) agentError(a answer) {
-	r.flush(false)
+	r.flush()
+	r.close()
 	r.w.agentError(a)
 }
 
-// close stops the timer. Nothing that is held is passed on any more.
+// close stops the timer. Nothing that is held is passed on any more, nor the task that
+// the stream would have begun with.
 func (r *relay) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,14 +193,13 @@ func (r *relay) beginWithTask() *fault {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o, err := r.taskOutcome(a.payload)
+	o, err := c.learnTask(c.params.TaskID, a.payload)
 	if err == nil {
 		r.first, err = r.items.PushTask(a.payload)
 	}
 	if err != nil {
 		return invalidAgentReply(fmt.Sprintf("the agent's task cannot be read: %v", err))
 	}
-	c.learn(o)
 	if r.over = o.State.Terminal(); !r.over {
 		r.timer = time.AfterFunc(heldFor, r.begin)
 	}
@@ -195,10 +230,13 @@ func (r *relay) begin() {
 	if len(first) == 0 {
 		return
 	}
-	if r.begun = true; r.over && !r.c.recorded { // no timer is here then
+	r.begun = true
+	raw := r.encode(first)
+	if r.over && !r.c.recorded { // no timer is here then
+		r.c.closing.ResponseBytes = r.w.sent() + int64(len(raw))
 		r.c.end(audit.Succeeded, http.StatusOK)
 	}
-	r.writeAll(first, true)
+	r.w.write(raw, true)
 }
 
 // empty tells whether there was nothing to pass on.
@@ -208,22 +246,34 @@ func (r *relay) empty() bool {
 	return !r.begun && r.c.closing.StreamEvents == 0
 }
 
+// taskTimeout bounds the question for the task that a stream begins with.
+const taskTimeout = 5 * time.Second
+
+var errOtherTask = errors.New("it is another task than the one that was asked for")
+
 // task returns a task as the agent has it now, nil when it does not tell.
 func (r *relay) task(id string) []byte {
 	a, f := r.getTask(id)
 	if f != nil || a.err != nil {
 		return nil
 	}
+	if _, err := r.c.learnTask(id, a.payload); err != nil {
+		return nil
+	}
 	return a.payload
 }
 
-// taskOutcome reads what the agent's answer to getTask says.
-func (r *relay) taskOutcome(payload []byte) (a2a.Outcome, error) {
-	d := r.c.up.Dialect
-	if d.Binding == a2a.GRPC {
-		return pb.ParseResult(d.Version, a2a.GetTask, pb.Result, payload)
+// learnTask learns from a task that was asked for by its id.
+func (c *call) learnTask(id string, task []byte) (a2a.Outcome, error) {
+	o, err := c.outcomeOf(a2a.GetTask, task)
+	switch {
+	case err != nil:
+		return o, err
+	case o.TaskID != id:
+		return o, errOtherTask
 	}
-	return a2a.ParseResult(a2a.GetTask, d.Version, payload)
+	c.learn(o)
+	return o, nil
 }
 
 func (r *relay) getTask(id string) (answer, *fault) {
@@ -236,6 +286,10 @@ func (r *relay) getTask(id string) (answer, *fault) {
 	if at := r.c.endpoint(); at != "" {
 		r.c.pinned = at
 	}
+	ctx, cancel := context.WithTimeoutCause(r.ctx, taskTimeout, errUnaryTimeout)
+	defer cancel()
 	buf := getBuffer() // not given back: the task is a part of it
-	return r.c.roundTrip(r.ctx, out, buf)
+	a, f := r.c.roundTrip(ctx, out, buf)
+	r.c.pinned = r.c.endpoint() // and the stream goes on where it was asked for
+	return a, f
 }

@@ -57,10 +57,10 @@ func TestSelectAgent_ByTenantMetadataAndAuthority(t *testing.T) {
 			for name, agent := range agents {
 				before[name] = len(agent.Calls())
 			}
-			var message proto.Message = send10(tt.tenant, "m", "")
+			var message proto.Message = send10(tt.tenant, "")
 			d := a2a.Dialect{Binding: a2a.GRPC, Version: tt.version}
 			if tt.version == a2a.V03 {
-				message = send03("m", "")
+				message = send03("")
 			}
 			headers := grpcHeaders()
 			if tt.metadata != "" {
@@ -94,10 +94,10 @@ func TestSelectAgent_AuthoritiesNameNobodyWithoutTheSetting(t *testing.T) {
 	key := g.Team("demo")
 	client := h2c(t)
 	startNative(t, grpc10).register(g, "one", "")
-	got := do(t, client, http.MethodPost, g.URL+grpcPath(a2a.V10, "SendMessage"), key, grpcFrame(marshal(t, send10("", "m", ""))),
+	got := do(t, client, http.MethodPost, g.URL+grpcPath(a2a.V10, "SendMessage"), key, grpcFrame(marshal(t, send10("", ""))),
 		grpcHeaders(":authority", "one.agents.example")...)
 	refused{code: -32602, reason: "INVALID_PARAMS", text: "tenant"}.check(t, grpc10, got)
-	got = do(t, client, http.MethodPost, g.URL+grpcPath(a2a.V10, "SendMessage"), key, grpcFrame(marshal(t, send10("one", "m", ""))),
+	got = do(t, client, http.MethodPost, g.URL+grpcPath(a2a.V10, "SendMessage"), key, grpcFrame(marshal(t, send10("one", ""))),
 		grpcHeaders(":authority", "two.agents.example")...)
 	if got.trailer.Get("Grpc-Status") != "0" {
 		t.Errorf("%v, %v", got.Header, got.trailer)
@@ -116,11 +116,11 @@ func TestSelectAgent_WhatMayNotBeSeenLooksLikeWhatDoesNotExist(t *testing.T) {
 	}
 	call := func(tenant string, body []byte, headers ...string) reply {
 		if body == nil {
-			body = grpcFrame(marshal(t, send10(tenant, "m", "")))
+			body = grpcFrame(marshal(t, send10(tenant, "")))
 		}
 		return do(t, client, http.MethodPost, g.URL+grpcPath(a2a.V10, "SendMessage"), key, body, grpcHeaders(headers...)...)
 	}
-	old := grpcFrame(marshal(t, send03("m", "")))
+	old := grpcFrame(marshal(t, send03("")))
 	for how, one := range map[string]func(agent string) reply{
 		"tenant":    func(agent string) reply { return call(agent, nil) },
 		"metadata":  func(agent string) reply { return call("", nil, "X-Signalbox-Agent", agent) },

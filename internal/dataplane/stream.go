@@ -41,12 +41,12 @@ func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc
 	r := newRelay(ctx, c, w)
 	defer r.close()
 	if f := r.beginWithTask(); f != nil {
-		w.fault(f)
+		r.fail(f)
 		return
 	}
 	resp, f := c.send(ctx, out)
 	if f != nil {
-		w.fault(f)
+		r.fail(f)
 		return
 	}
 	defer resp.done()
@@ -68,16 +68,16 @@ func (c *call) streamOfOne(r *relay, out *upstream.Request, resp *http.Response)
 	defer c.putBuffer(buf)
 	a, f := c.readAnswer(r.ctx, out, resp, buf)
 	if f != nil {
-		r.w.fault(f)
+		r.fail(f)
 		return
 	}
 	if a.err != nil {
-		r.w.agentError(a)
+		r.agentError(a)
 		return
 	}
 	a.raw = c.reframe(a.raw)
 	if f := r.pass(a, true); f != nil {
-		r.w.fault(f)
+		r.fail(f)
 		return
 	}
 	c.streamEnded(r, answer{})
@@ -128,34 +128,32 @@ func (c *call) pump(r *relay, from events, agent *life) {
 	}
 }
 
-// streamEvent reads an event that is about to be passed on: it binds its ids, and
-// records the end of the call when the event carries it.
-func (c *call) streamEvent(a answer) *fault {
-	o, err := c.outcome(a.payload)
-	if err != nil {
-		return invalidAgentReply(fmt.Sprintf("an event of the agent is no result of %s: %v", c.op, err))
-	}
-	c.learn(o)
+// streamEvent notes an event that is about to be passed on, and records the end of the
+// call when the event carries it; sent are the bytes that the caller has then got.
+func (c *call) streamEvent(o a2a.Outcome, sent int64) {
 	if c.recorded {
-		return nil
+		return
 	}
 	c.closing.StreamEvents++
-	c.closing.ResponseBytes += int64(len(a.raw))
 	if o.Kind == a2a.Message || o.State.Terminal() {
+		c.closing.ResponseBytes = sent
 		c.end(audit.Succeeded, http.StatusOK)
 	}
-	return nil
 }
 
 // streamEnded handles the regular end of the agent's stream.
 func (c *call) streamEnded(r *relay, last answer) {
 	r.begin()
 	if r.empty() {
-		r.w.fault(invalidAgentReply("the agent's stream ended without an event"))
+		r.fail(invalidAgentReply("the agent's stream ended without an event"))
 		return
 	}
-	r.flush(true)
-	c.closing.CallerLeft = r.w.left()
+	// What is held tells callers of 0.3 that it is the end, so the record comes first.
+	held := r.drain()
+	if !c.recorded {
+		c.closing.CallerLeft, c.closing.ResponseBytes = r.w.left(), r.w.sent()+int64(len(held))
+	}
 	c.end(audit.Succeeded, http.StatusOK)
+	r.w.write(held, true)
 	r.w.finish(last)
 }

@@ -20,6 +20,7 @@ type streamWriter struct {
 	closed   bool
 	gone     bool // a write failed: the caller has left
 	lastSent time.Time
+	bytes    int64       // of events
 	deadline time.Time   // of writes
 	agent    http.Header // what the agent's headers were, once they are known
 	header   *time.Timer // starts the reply when the agent is slow
@@ -109,10 +110,21 @@ func (w *streamWriter) start() {
 
 // write passes an event on, at once unless the next one follows at once.
 func (w *streamWriter) write(raw []byte, flush bool) {
+	if len(raw) == 0 {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.start()
+	w.bytes += int64(len(raw))
 	w.put(raw, flush)
+}
+
+// sent tells how many bytes of events were passed on.
+func (w *streamWriter) sent() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bytes
 }
 
 func (w *streamWriter) put(b []byte, flush bool) {
@@ -170,22 +182,22 @@ func (w *streamWriter) agentError(a answer) {
 		}
 		return
 	}
+	raw := a.raw
+	switch {
+	case c.translated():
+		raw = c.appendErrorEvent(nil, translatedError(a.err))
+	case c.down.Binding == a2a.GRPC:
+		if raw = nil; !c.passTrailers(a) {
+			grpc.SetTrailers(c.x.ReplyHeader(), a.err, c.down.Version)
+		}
+	}
 	if !c.recorded {
 		outcome := c.agentError(a.err)
 		c.closing.StreamEvents++
-		c.closing.ResponseBytes += int64(len(a.raw))
+		c.closing.ResponseBytes = w.bytes + int64(len(raw))
 		c.end(outcome, http.StatusOK)
 	}
-	switch {
-	case c.translated():
-		w.put(c.appendErrorEvent(nil, translatedError(a.err)), true)
-	case c.down.Binding == a2a.GRPC:
-		if !c.passTrailers(a) {
-			grpc.SetTrailers(c.x.ReplyHeader(), a.err, c.down.Version)
-		}
-	default:
-		w.put(a.raw, true)
-	}
+	w.put(raw, true)
 }
 
 // fault ends the stream with an error: as a plain reply when nothing was sent yet,
@@ -209,7 +221,7 @@ func (w *streamWriter) fault(f *fault) {
 	}
 	c.fail(f)
 	raw := c.appendErrorEvent(nil, f.toError())
-	c.closing.ResponseBytes += int64(len(raw))
+	c.closing.ResponseBytes = w.bytes + int64(len(raw))
 	c.closing.CallerLeft = c.closing.CallerLeft || w.gone
 	c.end(f.outcome, http.StatusOK)
 	w.put(raw, true)

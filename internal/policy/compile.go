@@ -137,8 +137,8 @@ func (s *statement) acts(a *actionModel) bool {
 	return slices.ContainsFunc(s.actions, func(uid UID) bool { return slices.Contains(a.within, uid) })
 }
 
-// compilePolicy parses and validates one policy.
-func compilePolicy(p Policy) (*compiled, []Mistake) {
+// compilePolicy parses one policy and, if asked to, validates it.
+func compilePolicy(p Policy, validate bool) (*compiled, []Mistake) {
 	mistake := func(message string) []Mistake {
 		return []Mistake{{Policy: p.ID, Line: 1, Column: 1, Text: message, Source: sourceLine(p.Text, 1)}}
 	}
@@ -166,7 +166,9 @@ func compilePolicy(p Policy) (*compiled, []Mistake) {
 	seen := map[string]bool{}
 	for i, cp := range list {
 		own := statementTokens(tokens, list, i)
-		mistakes = append(mistakes, validationMistakes(p.ID, p.Text, own, cp)...)
+		if validate {
+			mistakes = append(mistakes, validationMistakes(p.ID, p.Text, own, cp)...)
+		}
 		s := newStatement(p, cp)
 		if len(list) > 1 {
 			s.id = p.ID + "/" + statementName(cp, i)

@@ -83,7 +83,7 @@ func recordings(n int) ([]policy.Recorded, *policy.FixedEntities) {
 	for i := range all {
 		all[i].Query = policy.Query{
 			Principal: policy.KeyUID(fmt.Sprintf("teams/team-%d/keys/k", i*7%teams)), Action: operations[i%len(operations)],
-			Resource: policy.AgentUID(fmt.Sprintf("agent-%d", i*13%agents)),
+			Resource: policy.AgentUID(fmt.Sprintf("agent-%d", i/teams*13%agents)),
 			Context: policy.Context{
 				Time: noon.Add(time.Duration(i) * time.Second), Method: "SendMessage", Dialect: "JSONRPC/1.0",
 				SourceAddress: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}),
@@ -95,9 +95,9 @@ func recordings(n int) ([]policy.Recorded, *policy.FixedEntities) {
 
 const draft = `
 @id("office") forbid (principal in Signalbox::Team::"team-3", action in Signalbox::Action::"invoke", resource)
-when { context.hour >= 20 || context.hour < 6 };
+when { context.hour >= 14 || context.hour < 6 };
 @id("address") forbid (principal, action, resource in Signalbox::Tag::"tag-2")
-when { context has sourceAddress && !context.sourceAddress.isInRange(ip("10.0.0.0/17")) };
+when { context has sourceAddress && !context.sourceAddress.isInRange(ip("10.0.0.0/18")) };
 @id("moment") permit (principal in Signalbox::Team::"team-5", action, resource is Signalbox::Agent)
 when { context.time.toTime() < duration("13h") };`
 

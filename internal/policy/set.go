@@ -58,7 +58,14 @@ var ErrDuplicatePolicy = errors.New("two policies have one id")
 
 // Compile parses and validates policies and makes a set of them. All mistakes are
 // reported at once, as a [*MistakesError].
-func Compile(policies []Policy) (*Set, error) {
+func Compile(policies []Policy) (*Set, error) { return load(policies, true) }
+
+// Load makes a set of policies that were validated when they were written, such as
+// those of a catalogue that is read at the start. It parses them and does not compare
+// them with the schema, which is most of the cost.
+func Load(policies []Policy) (*Set, error) { return load(policies, false) }
+
+func load(policies []Policy, validate bool) (*Set, error) {
 	seen := map[policyKey]bool{}
 	for _, p := range policies {
 		if seen[p.key()] {
@@ -66,7 +73,7 @@ func Compile(policies []Policy) (*Set, error) {
 		}
 		seen[p.key()] = true
 	}
-	return new(Set).With(policies, nil)
+	return new(Set).with(policies, nil, validate)
 }
 
 func (p Policy) key() policyKey { return policyKey{id: p.ID, shadow: p.Mode == ModeShadow} }
@@ -81,6 +88,10 @@ type Removal struct {
 // With returns the set with some policies added or replaced and others removed. What
 // it costs depends on the change and hardly on the set.
 func (s *Set) With(changed []Policy, removed []Removal) (*Set, error) {
+	return s.with(changed, removed, true)
+}
+
+func (s *Set) with(changed []Policy, removed []Removal, validate bool) (*Set, error) {
 	var mistakes []Mistake
 	var come, gone []*statement
 	next, shadows := edit(s.policies), s.shadows
@@ -99,7 +110,7 @@ func (s *Set) With(changed []Policy, removed []Removal) (*Set, error) {
 		retire(policyKey{id: r.ID, shadow: r.Shadow})
 	}
 	for _, p := range changed {
-		c, bad := compilePolicy(p)
+		c, bad := compilePolicy(p, validate)
 		if bad != nil {
 			mistakes = append(mistakes, bad...)
 			continue
@@ -151,6 +162,6 @@ func (s *Set) Len() int { return s.policies.count }
 // Check parses and validates one policy and returns its mistakes, none when it may be
 // used.
 func Check(p Policy) []Mistake {
-	_, mistakes := compilePolicy(p)
+	_, mistakes := compilePolicy(p, true)
 	return mistakes
 }
