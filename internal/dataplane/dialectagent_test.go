@@ -177,6 +177,7 @@ type stage struct {
 	dialect a2a.Dialect
 	name    string
 	url     string
+	card    []byte
 	// play plays a stream, after the headers.
 	play func(*scene)
 	// task is what GetTask answers; its zero value stands for an error.
@@ -239,8 +240,9 @@ func newStage(t *testing.T, g *gatewaytest.Gateway, d a2a.Dialect, name string, 
 	if d.Version == a2a.V03 {
 		card = fmt.Sprintf(`{%s,"protocolVersion":"0.3.0","url":%q,"preferredTransport":%q}`, common, face, d.Binding)
 	}
+	s.card = []byte(card)
 	g.Agent(name, "demo", srv.URL, func(a *registryv1.Agent) {
-		a.CardJson = []byte(card)
+		a.CardJson = s.card
 		a.Push, a.PushAllowedHosts = registryv1.PushMode_PUSH_MODE_DIRECT, []string{"127.0.0.1"}
 	})
 	return s

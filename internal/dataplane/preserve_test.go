@@ -321,6 +321,27 @@ func withoutField(t *testing.T, message []byte, number protowire.Number) (rest [
 	return rest, values
 }
 
+// A translated call has an envelope of the gateway's making, and so have the replies.
+func TestPreserve_WhatStandsAroundAPayloadStaysBehindWhenItIsTranslated(t *testing.T) {
+	g := gatewaytest.Start(t)
+	key := g.Team("demo")
+	s := newStage(t, g, rpc10, agentOf(rpc10), func(sc *scene) {
+		sc.raw([]byte("retry: 5\nid: 3\nx-event: 1\n: a comment\n" +
+			`data: {"x-reply":1,"jsonrpc":"2.0","id":7,"result":` + oddResult(sc.d) + "}\n\n"))
+	})
+	s.reply = []byte(oddResult(rpc10))
+	oddCall(t, newCaller(t, g, key, rpc03), agentOf(rpc10), false, oddMessage(rpc03))
+	if sent := string(s.received("SendMessage")[0].body); strings.Contains(sent, "x-envelope") || !strings.Contains(sent, "x-params") {
+		t.Errorf("the request is %s", sent)
+	}
+	got, _ := oddCall(t, newCaller(t, g, key, rpc03), agentOf(rpc10), true, oddMessage(rpc03))
+	for _, name := range []string{"x-reply", "retry", "x-event", "comment", "id: 3"} {
+		if strings.Contains(got, name) {
+			t.Errorf("%s of the agent's envelope is in %s", name, got)
+		}
+	}
+}
+
 // carried is metadata that protobuf can carry: its numbers are doubles.
 const carried = `{"zulu":9007199254740992,"off":false,"alpha":"<b>&é","none":null,"list":[1,{"y":true,"x":-0.5}],"":{}}`
 

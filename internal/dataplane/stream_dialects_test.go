@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
+	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
 	"github.com/signalbox-dev/signalbox/internal/config"
 	"github.com/signalbox-dev/signalbox/internal/gatewaytest"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
@@ -276,6 +277,72 @@ func TestStreams_ASubscriptionOfTheNewVersionBeginsWithTheTask(t *testing.T) {
 	for _, up := range a2a.Dialects {
 		if got := len(agents[up].received("GetTask")); up.Version == a2a.V03 && got != 3 {
 			t.Errorf("%s was asked %d times for its task, want once for each caller", up, got)
+		}
+	}
+}
+
+func TestStreams_ASubscriptionToATaskThatHasEndedGetsWhatTheAgentMakesOfIt(t *testing.T) {
+	g := gatewaytest.Start(t)
+	key := g.Team("demo")
+	agents := stages(t, g, func(sc *scene) {
+		if strings.HasPrefix(sc.subject, "task-refused") {
+			sc.fail()
+			return
+		}
+		sc.end() // without an event
+	})
+	for _, s := range agents {
+		s.task = taskItem("completed")
+	}
+	eachCell(t, fromOldToNew, func(t *testing.T, down, up a2a.Dialect) {
+		c := newCaller(t, g, key, down)
+		id := "refused-" + subjectOf(down, up)
+		begin(t, c, agentOf(up), id)
+		in := c.stream(t, "SubscribeToTask", agentOf(up), "task-"+id)
+		if got := in.all(); len(got) > 0 || !taskMissing.is(down, in.end) || in.end.Plain != (down.Binding != a2a.GRPC) {
+			t.Errorf("%v and the end %+v came of a refusal", got, in.end)
+		}
+		id = "silent-" + subjectOf(down, up)
+		begin(t, c, agentOf(up), id)
+		in = c.stream(t, "SubscribeToTask", agentOf(up), "task-"+id)
+		if diff := cmp.Diff([]item{taskItem("completed")}, in.all()); diff != "" || in.end != wholeEnd(down) {
+			t.Errorf("the events are others, the end %+v (-want +got):\n%s", in.end, diff)
+		}
+	})
+	for _, e := range g.Events(`method="SubscribeToTask"`, 18) {
+		want := auditv1.Outcome_OUTCOME_SUCCEEDED
+		if strings.HasPrefix(e.GetTaskId(), "task-refused") {
+			want = auditv1.Outcome_OUTCOME_FAILED
+		}
+		if e.GetOutcome() != want || e.GetTaskState() != "TASK_STATE_COMPLETED" {
+			t.Errorf("%s: the event says %s, task %s", e.GetTaskId(), e.GetOutcome(), e.GetTaskState())
+		}
+	}
+}
+
+func TestStreams_TheTaskIsAskedForAtTheInstanceThatStreams(t *testing.T) {
+	const streams = 20
+	g := gatewaytest.Start(t)
+	key := g.Team("demo")
+	play := func(sc *scene) {
+		sc.send(stateItem("working"), last("completed"))
+		sc.end()
+	}
+	one, two := newStage(t, g, rpc03, "one", play), newStage(t, g, rpc03, "two", play)
+	g.Agent("both", "demo", one.url, func(a *registryv1.Agent) {
+		a.CardJson = one.card
+		a.Endpoints = append(a.Endpoints, &registryv1.Endpoint{Url: two.url})
+	})
+	c := newCaller(t, g, key, rpc10)
+	for n := range streams {
+		if got := c.stream(t, "SendStreamingMessage", "both", fmt.Sprintf("m-%02d", n)).all(); len(got) != 3 {
+			t.Errorf("stream %d: %v", n, got)
+		}
+	}
+	for _, s := range []*stage{one, two} {
+		streamed := s.received("SendStreamingMessage")
+		if asked := s.received("GetTask"); len(asked) != len(streamed) || len(asked) == 0 || len(asked) == streams {
+			t.Errorf("%s streamed %d of %d times and was asked for %d tasks", s.name, len(streamed), streams, len(asked))
 		}
 	}
 }

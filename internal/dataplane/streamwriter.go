@@ -231,9 +231,14 @@ func (w *streamWriter) fault(f *fault) {
 func (w *streamWriter) finish(last answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.c.down.Binding == a2a.GRPC {
-		grpc.SetTrailers(w.c.x.ReplyHeader(), nil, w.c.down.Version)
+	if w.c.down.Binding != a2a.GRPC {
+		return
 	}
+	h := w.c.x.ReplyHeader()
+	if v := extensionsIn(last.trailer); len(v) > 0 { // some agents tell at the end which they used
+		h[http.TrailerPrefix+extensionsHeader(w.c.down.Version)] = v
+	}
+	grpc.SetTrailers(h, nil, w.c.down.Version)
 }
 
 // close stops the timers. Nothing is written afterwards.

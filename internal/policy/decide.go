@@ -88,7 +88,7 @@ type plan struct {
 	// what they look at.
 	open  []*statement
 	reads attrSet
-	// done is the answer when nothing is open.
+	// done is the answer when nothing is open or nothing comes of it.
 	done Answer
 }
 
@@ -119,10 +119,8 @@ func (s *Set) plan(look *lookup, q *Query) *plan {
 		}
 	}
 	p.fixed = evaluate(fixed, look, request(action, q, reads))
-	if p.open == nil {
-		p.done = s.judge(p.fixed)
-		p.done.Until = p.until.end()
-	}
+	p.done = s.judge(p.fixed)
+	p.done.Until = p.until.end()
 	return p
 }
 
@@ -132,13 +130,12 @@ func (p *plan) answer(s *Set, look *lookup, q *Query) Answer {
 		return p.done
 	}
 	outcomes := evaluate(p.open, look, request(loadModel().actions[q.Action], q, p.reads))
-	if len(p.fixed) > 0 && len(outcomes) > 0 {
+	a := p.done
+	if len(outcomes) > 0 {
 		outcomes = append(outcomes, p.fixed...)
 		slices.SortFunc(outcomes, func(a, b outcome) int { return compareStatements(a.s, b.s) })
-	} else if len(outcomes) == 0 {
-		outcomes = p.fixed
+		a = s.judge(outcomes)
 	}
-	a := s.judge(outcomes)
 	until, now := p.until, q.Context.Time.UnixMilli()
 	for _, st := range p.open {
 		if st.mode == ModeEnforce {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"time"
 
@@ -117,7 +118,7 @@ func (c *Context) record(want attrSet) types.Record {
 	if want == 0 {
 		return types.Record{}
 	}
-	m := make(types.RecordMap, 8)
+	m := make(types.RecordMap, bits.OnesCount16(uint16(want)))
 	utc := c.Time.UTC()
 	if want&hasTime != 0 {
 		m[attrTime] = types.NewDatetime(utc)
