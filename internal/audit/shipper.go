@@ -274,9 +274,12 @@ func (s *Shipper) Drain(ctx context.Context) error {
 		if done {
 			return nil
 		}
-		if err == nil {
+		if err == nil && ctx.Err() == nil {
 			delay = firstBackoff
 			continue
+		}
+		if err == nil {
+			err = context.Cause(ctx)
 		}
 		if errors.Is(err, spool.ErrClosed) || !pause(ctx, delay) {
 			return fmt.Errorf("ship the last entries: %w", err)

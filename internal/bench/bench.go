@@ -50,7 +50,7 @@ const (
 	DefaultParkedStreams = 1000
 	// DefaultTranslationDuration and DefaultTranslationRounds keep all pairs of
 	// dialects together below three minutes.
-	DefaultTranslationDuration = 300 * time.Millisecond
+	DefaultTranslationDuration = 250 * time.Millisecond
 	DefaultTranslationRounds   = 3
 )
 

@@ -109,6 +109,9 @@ func (s *Spool) readOne(after uint64, end int64, buf []Record) ([]Record, int) {
 		s.note(d)
 	}
 	c.number = e.number
+	if e.number <= after {
+		return out, 0 // however much is passed over, what follows must be reached
+	}
 	return out, len(e.data)
 }
 

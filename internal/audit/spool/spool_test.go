@@ -469,3 +469,25 @@ func TestRead_ReusesItsBufferAndFindsAnyPlace(t *testing.T) {
 		t.Errorf("%v allocations for reading into a used buffer, want none", got)
 	}
 }
+
+// A reader that begins anew, as after a failure, passes over what it has read.
+func TestRead_ReachesWhatStandsBehindMoreThanOneReadTakes(t *testing.T) {
+	s, err := spool.Open(spool.Config{Dir: t.TempDir(), SegmentBytes: 16 << 20, MaxBytes: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	const entries = 200
+	entry := make([]byte, 60<<10) // 12 MB in one segment, where a read takes 8 MiB
+	for range entries {
+		if _, err := s.Append(entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, after := range []uint64{0, 190, 100, entries - 1} {
+		got, err := s.Read(after, 10, nil)
+		if want := min(10, entries-int(after)); err != nil || len(got) != want || got[0].Number != after+1 {
+			t.Errorf("after %d: %d entries (%v), want %d", after, len(got), err, want)
+		}
+	}
+}

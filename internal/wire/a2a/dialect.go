@@ -53,10 +53,22 @@ var Dialects = [...]Dialect{
 
 // String returns the dialect as records and settings have it, "HTTP+JSON/0.3".
 func (d Dialect) String() string {
-	if d == (Dialect{}) {
-		return ""
+	// Every call writes it, so it is not put together each time.
+	switch d {
+	case Dialect{JSONRPC, V10}:
+		return BindingJSONRPC + "/1.0"
+	case Dialect{JSONRPC, V03}:
+		return BindingJSONRPC + "/0.3"
+	case Dialect{REST, V10}:
+		return BindingREST + "/1.0"
+	case Dialect{REST, V03}:
+		return BindingREST + "/0.3"
+	case Dialect{GRPC, V10}:
+		return BindingGRPC + "/1.0"
+	case Dialect{GRPC, V03}:
+		return BindingGRPC + "/0.3"
 	}
-	return d.Binding.String() + "/" + d.Version.String()
+	return ""
 }
 
 // ParseDialect reads what [Dialect.String] returns.
