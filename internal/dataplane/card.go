@@ -67,6 +67,7 @@ func (c *call) cardShape() a2a.Shape {
 		return a2a.Shape03
 	case registry.ShapeUnion:
 		return a2a.ShapeUnion
+	case registry.ShapeAuto:
 	}
 	named := c.x.Header().Get("A2A-Version")
 	if named == "" {

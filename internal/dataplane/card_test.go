@@ -9,6 +9,7 @@ import (
 	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
 	"github.com/signalbox-dev/signalbox/internal/config"
+	"github.com/signalbox-dev/signalbox/internal/dataplane"
 	"github.com/signalbox-dev/signalbox/internal/gatewaytest"
 	"github.com/signalbox-dev/signalbox/internal/gatewaytest/peers"
 )
@@ -182,5 +183,30 @@ func TestCard_TheExtendedCardIsRewrittenToo(t *testing.T) {
 	}
 	if e := g.Events(`method="GetExtendedAgentCard"`, 1)[0]; e.GetOutcome() != auditv1.Outcome_OUTCOME_SUCCEEDED {
 		t.Errorf("the event says %s", e.GetOutcome())
+	}
+}
+
+// signs is a signer that keeps where the keys of what it signs are.
+type signs chan string
+
+func (s signs) Sign(card []byte, jku string) ([]byte, error) {
+	s <- jku
+	return card, nil
+}
+
+// Whoever asks chooses the host, and a card's addresses are made of it.
+func TestCard_IsSignedUnderTheGatewaysOwnAddressesOnly(t *testing.T) {
+	for host, want := range map[string]int{"gateway.example:8080": 1, "evil.example": 0, "gateway.example:1": 0} {
+		signer := make(signs, 8)
+		gateway := newRig(t, rpc10, "", func(c *dataplane.Config) {
+			c.CardSigner, c.OwnHosts = signer, []string{"gateway.example:8080"}
+		}).serve(t)
+		got := do(t, gatewaytest.Client, http.MethodGet, gateway.AgentURL("echo")+"/.well-known/agent-card.json", "", nil, ":authority", host)
+		if got.Status != http.StatusOK || !strings.Contains(string(got.Body), "http://"+host+"/a2a/echo") {
+			t.Errorf("%s: HTTP %d, %s", host, got.Status, got.Body)
+		}
+		if len(signer) != want {
+			t.Errorf("%s: %d cards were signed, want %d", host, len(signer), want)
+		}
 	}
 }

@@ -32,7 +32,7 @@ type item struct {
 
 func taskItem(state string) item  { return item{Kind: "task", State: state} }
 func chunkItem(text string) item  { return item{Kind: "artifact-update", Text: text} }
-func replyItem(text string) item  { return item{Kind: "message", Text: text} }
+func replyItem() item             { return item{Kind: "message", Text: "hello"} }
 func stateItem(state string) item { return item{Kind: "status-update", State: state} }
 
 // last is a status update that says in 0.3 that nothing follows.
@@ -438,7 +438,7 @@ func (sc *scene) answer(result []byte) {
 
 // unary answers with a task, wrapped as a result of a send unless bare. No form is an error.
 func (sc *scene) unary(form string, bare bool) {
-	if form != "" && bare && !(sc.d.Version == a2a.V03 && sc.d.Binding == a2a.JSONRPC) {
+	if form != "" && bare && (sc.d.Version != a2a.V03 || sc.d.Binding != a2a.JSONRPC) {
 		form = strings.TrimSuffix(strings.TrimPrefix(form, `{"task":`), "}")
 	}
 	h := sc.w.Header()

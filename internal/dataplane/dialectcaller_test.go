@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	oldpb "github.com/a2aproject/a2a-go/a2apb"
 	newpb "github.com/a2aproject/a2a-go/v2/a2apb/v1"
@@ -163,10 +164,15 @@ type incoming struct {
 	text string
 }
 
+// streamTimeout ends streams that should have ended.
+const streamTimeout = 30 * time.Second
+
 // stream opens a streaming call.
 func (c *caller) stream(t *testing.T, op, agent, subject string, headers ...string) *incoming {
 	t.Helper()
-	return c.streamIn(t.Context(), t, op, agent, subject, headers...)
+	ctx, cancel := context.WithTimeout(t.Context(), streamTimeout)
+	t.Cleanup(cancel)
+	return c.streamIn(ctx, t, op, agent, subject, headers...)
 }
 
 func (c *caller) streamIn(ctx context.Context, t *testing.T, op, agent, subject string, headers ...string) *incoming {

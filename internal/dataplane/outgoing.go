@@ -131,7 +131,7 @@ func (c *call) send(ctx context.Context, out *upstream.Request) (resp answered, 
 		}
 		inst := c.p.instances.get(c.agent.UID, address)
 		inst.inFlight.Add(1)
-		resp, err := c.roundTripTo(ctx, i, out, inst)
+		resp, err := c.roundTripTo(ctx, i, out, inst) //nolint:bodyclose // done closes it
 		if err == nil {
 			inst.succeeded()
 			if c.closing.FirstByte == 0 {

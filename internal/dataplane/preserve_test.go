@@ -78,7 +78,7 @@ func oddEvent(d a2a.Dialect) string {
 }
 
 // oddCall posts the send of an odd message to an agent.
-func oddCall(t *testing.T, c *caller, agent string, streaming bool, params string) (string, http.Header) {
+func oddCall(t *testing.T, c *caller, agent string, streaming bool, params string) string {
 	t.Helper()
 	op := map[bool]string{true: "SendStreamingMessage", false: "SendMessage"}[streaming]
 	method, path, _ := c.request(op, agent, "m")
@@ -99,7 +99,7 @@ func oddCall(t *testing.T, c *caller, agent string, streaming bool, params strin
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("HTTP %d, %v: %s", resp.StatusCode, err, got)
 	}
-	return string(got), resp.Header
+	return string(got)
 }
 
 func jsonOnly(down, up a2a.Dialect) bool { return down.Binding != a2a.GRPC && up.Binding != a2a.GRPC }
@@ -126,7 +126,7 @@ func TestPreserve_JSONKeepsEveryMemberThatNobodyKnowsWithItsBytes(t *testing.T) 
 			}
 			t.Run(down.String()+" to "+up.String(), func(t *testing.T) {
 				c := newCaller(t, g, key, down)
-				got, _ := oddCall(t, c, agentOf(up), false, oddMessage(down))
+				got := oddCall(t, c, agentOf(up), false, oddMessage(down))
 				calls := agents[up].received("SendMessage")
 				sent := string(calls[len(calls)-1].body)
 				if n := count(sent); n != count(oddMessage(down)) {
@@ -143,7 +143,7 @@ func TestPreserve_JSONKeepsEveryMemberThatNobodyKnowsWithItsBytes(t *testing.T) 
 				if n := count(got); n != count(oddResult(up)) {
 					t.Errorf("of %d members of the result %d reached the caller as they were: %s", count(oddResult(up)), n, got)
 				}
-				got, _ = oddCall(t, c, agentOf(up), true, oddMessage(down))
+				got = oddCall(t, c, agentOf(up), true, oddMessage(down))
 				if want := count(oddResult(up)) + count(oddEvent(up)); count(got) != want || !strings.Contains(got, `"append":false`) {
 					t.Errorf("of %d members of the events %d reached the caller as they were, or an explicit false did not: %s", want, count(got), got)
 				}
@@ -182,7 +182,7 @@ func TestPreserve_TheSameDialectChangesNoByte(t *testing.T) {
 					}
 					return `{"jsonrpc":"2.0","id":7,"result":` + result + `}`
 				}
-				got, _ := oddCall(t, c, name, false, oddMessage(d))
+				got := oddCall(t, c, name, false, oddMessage(d))
 				if got != envelope(oddResult(d)) {
 					t.Errorf("the reply changed:\n%s\n%s", got, envelope(oddResult(d)))
 				}
@@ -206,7 +206,7 @@ func TestPreserve_TheSameDialectChangesNoByte(t *testing.T) {
 				if body != want {
 					t.Errorf("the request changed:\n%s\n%s", sent.body, want)
 				}
-				got, _ = oddCall(t, c, name, true, oddMessage(d))
+				got = oddCall(t, c, name, true, oddMessage(d))
 				if want := "data: " + envelope(oddResult(d)) + "\n\ndata: " + envelope(oddEvent(d)) + "\n\n"; got != want {
 					t.Errorf("the events changed:\n%s\n%s", got, want)
 				}
@@ -334,7 +334,7 @@ func TestPreserve_WhatStandsAroundAPayloadStaysBehindWhenItIsTranslated(t *testi
 	if sent := string(s.received("SendMessage")[0].body); strings.Contains(sent, "x-envelope") || !strings.Contains(sent, "x-params") {
 		t.Errorf("the request is %s", sent)
 	}
-	got, _ := oddCall(t, newCaller(t, g, key, rpc03), agentOf(rpc10), true, oddMessage(rpc03))
+	got := oddCall(t, newCaller(t, g, key, rpc03), agentOf(rpc10), true, oddMessage(rpc03))
 	for _, name := range []string{"x-reply", "retry", "x-event", "comment", "id: 3"} {
 		if strings.Contains(got, name) {
 			t.Errorf("%s of the agent's envelope is in %s", name, got)

@@ -179,7 +179,7 @@ func TestStreams_FinalIsTrueForTheLastEventOnly(t *testing.T) {
 			play: []item{taskItem("working"), stateItem("rejected")},
 			want: []item{taskItem("working"), last("rejected")},
 		},
-		"a message": {play: []item{replyItem("hello")}, want: []item{replyItem("hello")}},
+		"a message": {play: []item{replyItem()}, want: []item{replyItem()}},
 	}
 	stages(t, g, func(sc *scene) {
 		name, _, _ := strings.Cut(sc.subject, "-at-")
@@ -215,7 +215,7 @@ func TestStreams_ACallerOfTheNewVersionGetsATaskFirst(t *testing.T) {
 		case strings.HasPrefix(sc.subject, "chunk"):
 			sc.send(chunkItem("one"), last("completed"))
 		case strings.HasPrefix(sc.subject, "reply"):
-			sc.send(replyItem("hello"))
+			sc.send(replyItem())
 		default:
 			sc.send(stateItem("input-required"), last("completed"))
 		}
@@ -246,7 +246,7 @@ func TestStreams_ACallerOfTheNewVersionGetsATaskFirst(t *testing.T) {
 				[]item{taskItem("working"), chunkItem("one"), stateItem("completed")},
 			},
 			"a message needs no task": {
-				"SendStreamingMessage", agentOf(up), "reply-" + subjectOf(down, up), []item{replyItem("hello")},
+				"SendStreamingMessage", agentOf(up), "reply-" + subjectOf(down, up), []item{replyItem()},
 			},
 		} {
 			in := c.stream(t, tt.op, tt.agent, tt.subject)

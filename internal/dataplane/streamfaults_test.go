@@ -79,7 +79,7 @@ func hostileCases() []hostileCase {
 		{peers.SlowFirst, "json grpc", all, noError, false, succeeded, completed},
 		{peers.Megabyte, "json", []item{all[0], big, all[3]}, noError, false, succeeded, completed},
 		{peers.Megabyte, "grpc", []item{all[0], all[1], big, all[3]}, noError, false, succeeded, completed},
-		{peers.JSONStream, "json", []item{replyItem("hello")}, noError, false, succeeded, ""},
+		{peers.JSONStream, "json", []item{replyItem()}, noError, false, succeeded, ""},
 		{peers.ErrorFirst, "json grpc", nil, taskMissing, true, failed, ""},
 		{peers.TrailersOnly, "grpc", nil, taskMissing, true, failed, ""},
 		{peers.Status500, "json", nil, taskMissing, true, failed, ""},

@@ -67,12 +67,21 @@ func withTenant(b a2a.Binding, op a2a.Operation, payload []byte, tenant string) 
 	if len(payload) == 0 {
 		payload = []byte("{}")
 	}
+	if tenant == "" && !bytes.Contains(payload, tenantName) && !bytes.Contains(payload, asciiEscape) {
+		return payload, nil // what has no tenant need not be read again
+	}
 	params, err := a2a.ParseCall(op, a2a.V10, payload)
 	if err != nil {
 		return nil, err
 	}
 	return a2a.SetTenant(payload, jsonrpc.Request{Params: payload}, params, tenant), nil
 }
+
+// What a payload has that has a member called tenant: its name, plain or escaped.
+var (
+	tenantName  = []byte(`"tenant"`)
+	asciiEscape = []byte(`\u00`)
+)
 
 // PassedRequest is a request of JSON-RPC whose body passes.
 func PassedRequest(v a2a.Version, op a2a.Operation, id, body []byte) *Request {
