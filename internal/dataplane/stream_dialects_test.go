@@ -41,6 +41,7 @@ func eachCell(t *testing.T, pair func(down, up a2a.Dialect) bool, test func(t *t
 }
 
 func fromOldToNew(down, up a2a.Dialect) bool { return up.Version == a2a.V03 && down.Version == a2a.V10 }
+
 func fromNewToOld(down, up a2a.Dialect) bool { return up.Version == a2a.V10 && down.Version == a2a.V03 }
 
 // stages starts an agent of every dialect.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	cedar "github.com/cedar-policy/cedar-go"
@@ -209,6 +210,15 @@ func FuzzCheck(f *testing.F) {
 	f.Add(draft)
 	f.Add(`permit (principal, action, resource) when { {"a": [1, 2].contains(resource), b: if true then 1 else -2} has "a" };`)
 	f.Add(`forbid (principal == Signalbox::Key::"\u{61}", action, resource) unless { !!context.x.y("z").w(1 * 2 + 3) };`)
+	const head = "permit (principal, action, resource) when { "
+	for _, hostile := range []string{
+		"resource has a" + strings.Repeat(".a", 2000), strings.Repeat("!", 5000) + "true", strings.Repeat("(", 5000), strings.Repeat("[", 90),
+		strings.Repeat("{a:", 90) + "1" + strings.Repeat("}", 90) + " == 3", strings.Repeat("if ", 90) + "true" + strings.Repeat(" then true else true", 90),
+		"1" + strings.Repeat("+1", 1000) + " == 3", `resource.id like "` + strings.Repeat("*a", 500) + `"`, "resource" + strings.Repeat(".team", 90),
+		"true" + strings.Repeat(" && resource.nope == 1", 40), `"\u{110000}" == "\x"`, "9223372036854775808 == -9223372036854775808",
+	} {
+		f.Add(head + hostile + " };")
+	}
 	entities := small()
 	f.Fuzz(func(t *testing.T, text string) {
 		p := enforced("fuzz", text)
@@ -239,15 +249,15 @@ func FuzzGrant(f *testing.F) {
 	f.Add("teams/a/keys/b", "planner")
 	f.Add(`x", action, resource); //`, "\\\"\n\x00\u2028")
 	f.Fuzz(func(t *testing.T, principal, agent string) {
-		if principal == "" || agent == "" {
-			return
-		}
 		g := policy.Grant{
 			ID: "g", Principal: policy.KeyUID(principal), Agents: policy.Selector{Of: policy.AgentUID(agent)}, Actions: []policy.Action{policy.Invoke},
 		}
+		if g.Validate(noon) != nil {
+			return
+		}
 		set, err := policy.Compile([]policy.Policy{g.Policy()})
 		if err != nil {
-			return // of bytes that are no text
+			t.Fatalf("%v: %s", err, g.Policy().Text)
 		}
 		if !set.Decide(small(), ask(g.Principal, policy.Invoke, g.Agents.Of)).Permit {
 			t.Errorf("the grant does not hold: %s", g.Policy().Text)

@@ -151,8 +151,8 @@ func compilePolicy(p Policy, validate bool) (*compiled, []Mistake) {
 		return nil, mistake(errTooLong.Error())
 	}
 	tokens := tokenize(p.Text)
-	if t, deep := tooDeep(tokens); deep {
-		return nil, []Mistake{at(p.ID, p.Text, t, fmt.Sprintf("nested deeper than %d", maxNesting))}
+	if t, why := tooMuch(tokens); why != "" {
+		return nil, []Mistake{at(p.ID, p.Text, t, why)}
 	}
 	list, err := cedar.NewPolicyListFromBytes(p.ID, []byte(p.Text))
 	if err != nil {
@@ -163,11 +163,14 @@ func compilePolicy(p Policy, validate bool) (*compiled, []Mistake) {
 	}
 	c := &compiled{Policy: p}
 	var mistakes []Mistake
-	seen := map[string]bool{}
+	seen, probed := map[string]bool{}, 0
 	for i, cp := range list {
+		if len(mistakes) >= maxMistakes {
+			break
+		}
 		own := statementTokens(tokens, list, i)
 		if validate {
-			mistakes = append(mistakes, validationMistakes(p.ID, p.Text, own, cp)...)
+			mistakes = append(mistakes, validationMistakes(p.ID, p.Text, own, cp, &probed)...)
 		}
 		s := newStatement(p, cp)
 		if len(list) > 1 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cedar-policy/cedar-go/types"
 )
@@ -73,6 +74,9 @@ func (g Grant) Validate(now time.Time) error {
 	}
 	if of := g.Agents.Of; !of.IsZero() && (!uidIs(of, TypeAgent, TypeTag, TypeTeam) || of.ID == "") {
 		fault("%q is no agent, tag or team", FormatUID(of))
+	}
+	if !utf8.ValidString(string(g.Principal.ID)) || !utf8.ValidString(string(g.Agents.Of.ID)) {
+		fault("a name is not of UTF-8")
 	}
 	if len(g.Actions) == 0 {
 		fault("it names no action")

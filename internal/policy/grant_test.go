@@ -150,6 +150,7 @@ func TestGrant_ValidateNamesEveryFault(t *testing.T) {
 		{"id", func(g *policy.Grant) { g.ID = "a/b" }, "its id"},
 		{"principal", func(g *policy.Grant) { g.Principal = policy.TagUID("x") }, "no key, user"},
 		{"no principal", func(g *policy.Grant) { g.Principal = policy.UID{} }, "no key, user"},
+		{"bytes", func(g *policy.Grant) { g.Principal = policy.KeyUID("\xff") }, "UTF-8"},
 		{"agents", func(g *policy.Grant) { g.Agents.Of = ci }, "no agent, tag or team"},
 		{"no actions", func(g *policy.Grant) { g.Actions, g.Via = nil, false }, "names no action"},
 		{"unknown action", func(g *policy.Grant) { g.Actions = append(g.Actions, "Explode") }, `"Explode" is no action`},

@@ -10,24 +10,28 @@ import (
 	xast "github.com/cedar-policy/cedar-go/x/exp/ast"
 )
 
-// maxProbes bounds how often a statement is validated to find the place of a mistake.
-const maxProbes = 64
+// maxProbed bounds how many tokens of one policy are validated again to find the places
+// of its mistakes, and maxMistakes how many mistakes are told.
+const (
+	maxProbed   = 6_000
+	maxMistakes = 20
+)
 
 // validationMistakes validates one statement against the schema. The validator knows
 // what is wrong but not where, so the place is looked for: a statement that ends after
 // some condition either still has the mistake or has it no more.
-func validationMistakes(policy, text string, tokens []token, p *cedar.Policy) []Mistake {
+func validationMistakes(policy, text string, tokens []token, p *cedar.Policy, probed *int) []Mistake {
 	err := loadModel().validator.Policy("", (*xast.Policy)(p.AST()))
 	if err == nil {
 		return nil
 	}
-	l := newLocator(policy, text, tokens)
+	l := newLocator(text, tokens, probed)
 	var found []Mistake
 	// What is wrong with the context is said once for every action.
 	said := map[string]bool{}
 	for _, e := range flatten(err) {
 		readable := readableValidation(e.Error())
-		if said[readable] {
+		if said[readable] || len(found) == maxMistakes {
 			continue
 		}
 		said[readable] = true
@@ -65,14 +69,14 @@ func flatten(err error) []error {
 
 // locator looks for the place of a mistake in one statement.
 type locator struct {
-	policy, text string
-	tokens       []token // of the statement, with its semicolon
-	scopeEnd     int     // index of the first token behind the scope
-	probes       int
+	text     string
+	tokens   []token // of the statement, with its semicolon
+	scopeEnd int     // index of the first token behind the scope
+	probed   *int    // tokens that were validated again
 }
 
-func newLocator(policy, text string, tokens []token) *locator {
-	l := &locator{policy: policy, text: text, tokens: tokens}
+func newLocator(text string, tokens []token, probed *int) *locator {
+	l := &locator{text: text, tokens: tokens, probed: probed}
 	depth := 0
 	for i, t := range tokens {
 		switch t.text {
@@ -118,7 +122,7 @@ func (l *locator) place(message string) token {
 // hasMessage tells whether the statement has the mistake when it ends before token
 // number end and the text behind follows.
 func (l *locator) hasMessage(end int, behind, message string) bool {
-	if l.probes++; l.probes > maxProbes {
+	if *l.probed += end; *l.probed > maxProbed {
 		return false
 	}
 	head := l.text[l.tokens[0].offset:l.tokens[end-1].end()]

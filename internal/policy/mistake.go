@@ -61,9 +61,12 @@ func (e *MistakesError) Error() string {
 
 // Bounds of the text of one policy, so that reading it costs little.
 const (
-	maxText    = 64 << 10
-	maxNesting = 100
-	maxIDBytes = 256
+	maxText       = 64 << 10
+	maxNesting    = 100
+	maxPath       = 16
+	maxStatements = 200
+	maxTokens     = 3_000 // of one statement
+	maxIDBytes    = 256
 )
 
 // tokenKind tells what a token is.
@@ -163,29 +166,45 @@ func stringLength(s string) int {
 	return len(s)
 }
 
-// tooDeep returns the token at which a text is nested deeper than the parser and the
-// type checker, which call themselves, should follow.
-func tooDeep(tokens []token) (token, bool) {
-	depth, prefixes := 0, 0
-	for _, t := range tokens {
+// tooMuch returns the token at which a text goes beyond what the parser and the type
+// checker should follow: they call themselves, and some of what they do takes time
+// that grows faster than the text.
+func tooMuch(tokens []token) (token, string) {
+	depth, prefixes, path, size, statements := 0, 0, 0, 0, 0
+	for i, t := range tokens {
+		size++
 		switch t.text {
 		case "(", "[", "{", "if":
 			depth++
 		case ")", "]", "}":
 			depth--
 		case ";":
-			depth = 0
+			statements++
+			depth, size = 0, 0
+		case ".":
+			path++
+		default:
+			if i > 0 && tokens[i-1].text != "." {
+				path = 0
+			}
 		}
 		if t.text == "!" || t.text == "-" {
 			prefixes++
 		} else {
 			prefixes = 0
 		}
-		if depth+prefixes > maxNesting {
-			return t, true
+		switch {
+		case depth+prefixes > maxNesting:
+			return t, fmt.Sprintf("nested deeper than %d", maxNesting)
+		case path > maxPath:
+			return t, fmt.Sprintf("a path of more than %d attributes", maxPath)
+		case size > maxTokens:
+			return t, "the statement is too long; it can be written as several"
+		case statements > maxStatements:
+			return t, fmt.Sprintf("more than %d statements; they can be written as several policies", maxStatements)
 		}
 	}
-	return token{}, false
+	return token{}, ""
 }
 
 // sourceLine returns a line of a text, counted from 1.

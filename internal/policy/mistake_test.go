@@ -71,6 +71,9 @@ func TestCompile_AMistakeIsShownWhereItIs(t *testing.T) {
 		{"two statements of one name", "@id(\"x\") permit (principal, action, resource);\n@id(\"x\") permit (principal, action, resource);", []string{`2:1: a second statement is called "x"`}},
 		{"nested too deeply", scope + "when { " + strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200) + " };", []string{"2:107: nested deeper than 100"}},
 		{"negated too often", scope + "when { " + strings.Repeat("!", 200) + "true };", []string{"2:107: nested deeper than 100"}},
+		{"path", scope + "when { resource has " + strings.Repeat("a.", 20) + "a };", []string{"2:54: a path of more than 16 attributes"}},
+		{"long statement", scope + "when { true" + strings.Repeat(" && true", 2000) + " };", []string{"2:11928: the statement is too long; it can be written as several"}},
+		{"many statements", strings.Repeat("permit (principal, action, resource);\n", 300), []string{"201:37: more than 200 statements; they can be written as several policies"}},
 		{"too long", strings.Repeat(" ", 65<<10), []string{"1:1: the text is longer than 64 KiB"}},
 	}
 	for _, tt := range tests {

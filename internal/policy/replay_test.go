@@ -182,7 +182,8 @@ func TestExplain_NamesStatementsAndWhatTheySaw(t *testing.T) {
 			{Path: "context.hour", Value: "12"}, {Path: "resource.tags", Value: `["internal"]`},
 		}},
 		{Statement: "p", Policy: "p", Mode: policy.ModeEnforce, Effect: "permit", Result: policy.ResultApplies, Values: []policy.Value{
-			{Path: "context has sourceAddress", Value: "true"}, {Path: "principal", Value: `Signalbox::Key::"teams/research/keys/ci"`},
+			{Path: "context has sourceAddress", Value: "true"},
+			{Path: "principal", Value: `Signalbox::Key::"teams/research/keys/ci"`},
 			{Path: "resource.team.members", Value: `Signalbox::Role::"research/member"`},
 			{Path: "resource.visibility", Value: `"TEAM"`},
 		}},

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,16 +139,17 @@ func TestShipped_DecideAsTheFixedRules(t *testing.T) {
 		principals = append(principals, who{p, policy.KeyUID(p.Name)})
 	}
 	type what struct {
-		old       policy.Resource
-		uid       policy.UID
-		actions   map[policy.Action][]policy.Action
-		ownerTeam bool
+		old     policy.Resource
+		uid     policy.UID
+		actions map[policy.Action][]policy.Action
 	}
 	onAgent := map[policy.Action][]policy.Action{
 		policy.Discover: {policy.Discover},
-		policy.Invoke: {policy.Invoke, policy.SendMessage, policy.SendStreamingMessage, policy.GetTask, policy.ListTasks,
+		policy.Invoke: {
+			policy.Invoke, policy.SendMessage, policy.SendStreamingMessage, policy.GetTask, policy.ListTasks,
 			policy.CancelTask, policy.SubscribeToTask, policy.CreateTaskPushNotificationConfig, policy.GetTaskPushNotificationConfig,
-			policy.ListTaskPushNotificationConfigs, policy.DeleteTaskPushNotificationConfig, policy.GetExtendedAgentCard},
+			policy.ListTaskPushNotificationConfigs, policy.DeleteTaskPushNotificationConfig, policy.GetExtendedAgentCard,
+		},
 		policy.Read:  {policy.GetAgent},
 		policy.Write: {policy.UpdateAgent, policy.DeleteAgent, policy.SuspendAgent, policy.ResumeAgent},
 	}
@@ -336,6 +338,79 @@ func TestShipped_RolesMayDoWhatTheirNamesSay(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestShipped_WhatMayBeCalledMayBeSeenAndTheReverse(t *testing.T) {
+	set := compile(t, policy.Shipped()...)
+	var entities []policy.Entity
+	principals := []policy.UID{policy.AdminKeyUID}
+	for _, team := range []string{"a", "b"} {
+		entities = append(entities, policy.TeamEntity(team))
+		for _, v := range []string{"PRIVATE", "TEAM", "ORGANIZATION", "PUBLIC"} {
+			e := policy.AgentEntity(policy.Target{ID: team + v, Team: team, Visibility: v, State: "APPROVED"})
+			entities, principals = append(entities, e), append(principals, e.UID)
+		}
+		k := policy.KeyEntity("teams/"+team+"/keys/k", team, false)
+		entities, principals = append(entities, k), append(principals, k.UID)
+		for _, r := range []policy.Role{
+			policy.RoleNameTeamAdmin, policy.RoleNamePublisher, policy.RoleNameApprover, policy.RoleNameAuditor, policy.RoleNameMember,
+		} {
+			for _, in := range []string{"", team} {
+				u := policy.UserEntity("users/"+string(r)+"-"+team+"-"+in, "", false, []string{team}, r.UID(in))
+				entities, principals = append(entities, u), append(principals, u.UID)
+			}
+		}
+	}
+	catalogue := policy.NewFixedEntities(1, append(entities, policy.KeyEntity("admin", "", false))...)
+	permitted := 0
+	for _, p := range principals {
+		for _, e := range entities {
+			if e.UID.Type != policy.TypeAgent {
+				continue
+			}
+			invoke, discover := set.Decide(catalogue, ask(p, policy.Invoke, e.UID)), set.Decide(catalogue, ask(p, policy.Discover, e.UID))
+			if invoke.Permit != discover.Permit {
+				t.Errorf("%s on %s: invoke %v, discover %v", p, e.UID, invoke, discover)
+			}
+			if invoke.Permit {
+				permitted++
+			}
+		}
+	}
+	if permitted == 0 {
+		t.Error("nothing was permitted")
+	}
+}
+
+func TestCache_ServesManyAtOnce(t *testing.T) {
+	narrow, wide := small(policy.KeyEntity("teams/support/keys/k", "support", false)), policy.NewFixedEntities(2,
+		append(allOf(small(), ci, theTeam, policy.TeamUID("support")), policy.KeyEntity("teams/support/keys/k", "support", false), planner("research", "PUBLIC"))...)
+	set := compile(t, policy.Shipped()...)
+	none, err := set.With(nil, []policy.Removal{{ID: "visible-agent"}, {ID: "own-team"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := policy.NewCache(8)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				s, e, want := set, policy.Entities(narrow), false
+				if i%3 == 1 {
+					e, want = wide, true
+				}
+				if i%5 == 1 {
+					s, want = none, false
+				}
+				q := ask(policy.KeyUID("teams/support/keys/k"), policy.SendMessage, agentID)
+				if got := cache.Decide(s, e, q); got.Permit != want {
+					t.Errorf("number %d: %+v, want permit %v", i, got, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestDecide_ForbidWinsAndWhatFailsNeverPermits(t *testing.T) {
