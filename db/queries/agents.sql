@@ -33,10 +33,12 @@ WHERE agents.uid = @uid;
 INSERT INTO agents (
     uid, agent_id, team_uid, display_name, description, tags, visibility, lifecycle_state, push_mode,
     push_allowed_hosts, forward_headers, trust_card_authority, preferred_dialects, card_shape, card_keys,
+    credential, sealed_credential, credential_kek_id, transport_security, sealed_client_key, client_key_kek_id,
     warnings, current_revision, etag, create_time, update_time
 ) VALUES (
     @uid, @agent_id, @team_uid, @display_name, @description, @tags, @visibility, @lifecycle_state, @push_mode,
     @push_allowed_hosts, @forward_headers, @trust_card_authority, @preferred_dialects, @card_shape, @card_keys,
+    @credential, @sealed_credential, @credential_kek_id, @transport_security, @sealed_client_key, @client_key_kek_id,
     @warnings, @current_revision, @etag, @create_time, @update_time
 );
 
@@ -56,6 +58,15 @@ SELECT agent_name FROM agent_names
 WHERE agent_name = ANY(@names::text[]) AND agent_uid <> @agent_uid
 ORDER BY agent_name;
 
+-- AgentReseal replaces secrets that are still the ones that were read.
+-- name: AgentReseal :exec
+UPDATE agents
+SET sealed_credential = @sealed_credential,
+    credential_kek_id = @credential_kek_id,
+    sealed_client_key = @sealed_client_key,
+    client_key_kek_id = @client_key_kek_id
+WHERE uid = @uid AND sealed_credential = @old_sealed_credential AND sealed_client_key = @old_sealed_client_key;
+
 -- AgentRevisionInsert stores what an agent is from a revision on.
 -- name: AgentRevisionInsert :exec
 INSERT INTO agent_revisions (
@@ -63,6 +74,13 @@ INSERT INTO agent_revisions (
 ) VALUES (
     @agent_uid, @revision, @card, @card_source, @card_verification, @card_key_id, @endpoints, @interfaces, @create_time
 );
+
+-- AgentSealedOtherwise returns the agents with secrets that another key-encryption key sealed.
+-- name: AgentSealedOtherwise :many
+SELECT uid, agent_id, coalesce(credential ->> 'kind', '')::text AS kind, sealed_credential, credential_kek_id, sealed_client_key, client_key_kek_id
+FROM agents
+WHERE credential_kek_id NOT IN ('', @kek_id) OR client_key_kek_id NOT IN ('', @kek_id)
+ORDER BY uid;
 
 -- AgentSnapshot returns every agent.
 -- name: AgentSnapshot :many
@@ -107,6 +125,12 @@ SET display_name = @display_name,
     preferred_dialects = @preferred_dialects,
     card_shape = @card_shape,
     card_keys = @card_keys,
+    credential = @credential,
+    sealed_credential = @sealed_credential,
+    credential_kek_id = @credential_kek_id,
+    transport_security = @transport_security,
+    sealed_client_key = @sealed_client_key,
+    client_key_kek_id = @client_key_kek_id,
     warnings = @warnings,
     current_revision = @current_revision,
     etag = @etag,

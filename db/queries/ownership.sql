@@ -30,6 +30,13 @@ DELETE FROM task_bindings WHERE terminal_time < @terminal_before;
 WITH claimed AS (
     INSERT INTO context_bindings (agent_uid, context_id, owner_uid, endpoint_url)
     SELECT @agent_uid, claim, @owner_uid, '' FROM unnest(@claims::text[]) AS claim
+    -- A call that will be refused because of a task claims nothing.
+    WHERE NOT EXISTS (
+        SELECT FROM unnest(@task_ids::text[]) AS named
+        WHERE NOT EXISTS (
+            SELECT FROM task_bindings AS b WHERE b.agent_uid = @agent_uid AND b.task_id = named AND b.owner_uid = @owner_uid
+        )
+    )
     -- The row is returned whoever it belongs to, also when another claim has just won.
     ON CONFLICT ON CONSTRAINT context_bindings_pkey DO UPDATE
     SET last_used_time = CASE WHEN context_bindings.owner_uid = excluded.owner_uid THEN now() ELSE context_bindings.last_used_time END

@@ -29,6 +29,8 @@ import (
 	"github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1/identityv1connect"
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1/registryv1connect"
+	taskv1 "github.com/signalbox-dev/signalbox/gen/signalbox/task/v1"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/task/v1/taskv1connect"
 	"github.com/signalbox-dev/signalbox/internal/api/interceptor"
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/clock"
@@ -63,10 +65,13 @@ type Syncer interface {
 
 // Config says what the management plane is made of.
 type Config struct {
-	// Identity, Registry, Events, Snapshot and Syncer are required.
+	// Identity, Registry, Tasks, Events, Recorder, Snapshot and Syncer are required.
 	Identity *identity.Service
 	Registry *registry.Service
+	Tasks    Tasks
 	Events   audit.Events
+	// Recorder keeps the record of every call, refused ones too.
+	Recorder audit.Recorder
 	// Snapshot returns the configuration that this replica serves from; credentials
 	// are looked up in it.
 	Snapshot func() *snapshot.Snapshot
@@ -112,6 +117,7 @@ type Config struct {
 type api struct {
 	identity *identity.Service
 	registry *registry.Service
+	tasks    Tasks
 	events   audit.Events
 	syncer   Syncer
 	rollout  *rollout.Watch // may be nil
@@ -136,7 +142,9 @@ func (cfg *Config) validate() error {
 	}
 	required(cfg.Identity != nil, "Identity")
 	required(cfg.Registry != nil, "Registry")
+	required(cfg.Tasks != nil, "Tasks")
 	required(cfg.Events != nil, "Events")
+	required(cfg.Recorder != nil, "Recorder")
 	required(cfg.Snapshot != nil, "Snapshot")
 	required(cfg.Syncer != nil, "Syncer")
 	if len(cfg.PageTokenKey) < minTokenKey {
@@ -164,7 +172,7 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Timeout = DefaultTimeout
 	}
 	a := &api{
-		identity: cfg.Identity, registry: cfg.Registry, events: cfg.Events, syncer: cfg.Syncer, rollout: cfg.Rollout, snapshot: cfg.Snapshot,
+		identity: cfg.Identity, registry: cfg.Registry, tasks: cfg.Tasks, events: cfg.Events, syncer: cfg.Syncer, rollout: cfg.Rollout, snapshot: cfg.Snapshot,
 		public: newPublicAddress(cfg.PublicURL, cfg.GRPCAuthoritySuffix), tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, clock: cfg.Clock, log: cfg.Logger,
 		tailSilence: cfg.TailSilence, tails: audit.NewWatcher(cfg.Events, cfg.TailPoll),
 	}
@@ -184,21 +192,25 @@ func New(cfg Config) (http.Handler, error) {
 	closed := connect.WithHandlerOptions(open, connect.WithRequestGate(interceptor.Gate{
 		Current: func() interceptor.Authenticator { return cfg.Snapshot() }, Stale: cfg.Stale, Clock: cfg.Clock, Used: cfg.Identity.RecordUse,
 	}.Request()))
-	// Only agents bring cards; all else is little.
+	// Only agents bring cards, and adoptions many ids; all else is little.
 	small := connect.WithHandlerOptions(closed, connect.WithReadMaxBytes(min(cfg.MaxRequest, smallRequest)))
+	revision := func() int64 { return cfg.Snapshot().Revision() }
 	f := &front{
 		meter:    newMeter(cfg.MaxRequest, cfg.Timeout),
 		services: map[string]service{},
 		errors:   connect.NewErrorWriter(closed),
-		revision: func() int64 { return cfg.Snapshot().Revision() },
+		revision: revision,
+		record:   interceptor.RecordConfig{Recorder: cfg.Recorder, Clock: cfg.Clock, Revision: revision, Logger: cfg.Logger},
 		clock:    cfg.Clock,
 		log:      cfg.Logger,
 	}
 	f.add(registryv1.File_signalbox_registry_v1_registry_service_proto)(registryv1connect.NewRegistryServiceHandler(registryHandler{a}, closed))
 	f.add(identityv1.File_signalbox_identity_v1_identity_service_proto)(identityv1connect.NewIdentityServiceHandler(identityHandler{a}, small))
 	f.add(auditv1.File_signalbox_audit_v1_audit_service_proto)(auditv1connect.NewAuditServiceHandler(auditHandler{a}, small))
+	f.add(taskv1.File_signalbox_task_v1_task_service_proto)(taskv1connect.NewTaskServiceHandler(taskHandler{a}, closed))
 	names := []string{
 		registryv1connect.RegistryServiceName, identityv1connect.IdentityServiceName, auditv1connect.AuditServiceName,
+		taskv1connect.TaskServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	f.addNamed("ServerReflectionInfo")(grpcreflect.NewHandlerV1(reflector, small))
@@ -240,7 +252,8 @@ func (f *front) add(file protoreflect.FileDescriptor) func(path string, h http.H
 			methods[string(m.Name())] = methodKind{
 				streams: m.IsStreamingServer(),
 				get:     ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS,
-				large:   file == registryv1.File_signalbox_registry_v1_registry_service_proto,
+				large: file == registryv1.File_signalbox_registry_v1_registry_service_proto ||
+					file == taskv1.File_signalbox_task_v1_task_service_proto,
 			}
 		}
 		f.services[path] = service{handler: h, methods: methods}

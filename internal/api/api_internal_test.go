@@ -26,6 +26,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/store"
+	"github.com/signalbox-dev/signalbox/internal/task"
 )
 
 func TestToConnect_MapsEveryError(t *testing.T) {
@@ -47,6 +48,9 @@ func TestToConnect_MapsEveryError(t *testing.T) {
 		{"agent exists", nil, registry.ErrAgentExists, connect.CodeAlreadyExists, "AGENT_EXISTS", nil},
 		{"name taken", nil, &registry.NameTakenError{Name: "x"}, connect.CodeAlreadyExists, "AGENT_EXISTS", map[string]string{"name": "x"}},
 		{"agent state", nil, &registry.StateError{Agent: "agents/x", State: registry.StateRetired, Verb: "resumed"}, connect.CodeFailedPrecondition, "AGENT_STATE", map[string]string{"state": "RETIRED"}},
+		{"task owned", nil, &takenError{first: task.ID{ID: "t"}, taken: 2, invalid: 1, ids: 5}, connect.CodeAlreadyExists, "TASK_OWNED", map[string]string{"task_id": "t", "owned_by_other_count": "2", "invalid_count": "1"}},
+		{"nobody's task", nil, &unownedError{id: task.ID{ID: "t"}, agent: "agents/x"}, connect.CodeNotFound, "TASK_NOT_FOUND", map[string]string{"resource": "agents/x"}},
+		{"record full", nil, fmt.Errorf("x: %w", interceptor.ErrRecordUnavailable), connect.CodeUnavailable, "RECORD_UNAVAILABLE", nil},
 		{"agent etag", nil, registry.ErrEtagMismatch, connect.CodeAborted, "ETAG_MISMATCH", nil},
 		{"invalid agent", nil, &registry.InvalidError{Field: "f", Problem: "p"}, connect.CodeInvalidArgument, "INVALID_ARGUMENT", map[string]string{"field": "f", "problem": "p"}},
 		{"order", nil, &registry.OrderError{Problem: "p"}, connect.CodeInvalidArgument, "INVALID_ORDER", nil},

@@ -89,7 +89,7 @@ func (h auditHandler) GetEvent(ctx context.Context, req *auditv1.GetEventRequest
 	if err != nil {
 		return nil, err
 	}
-	return h.shown(ctx, &event), nil
+	return h.whole(ctx, &event), nil
 }
 
 // shown converts an event for the caller. Where an agent runs is its owner's affair:
@@ -106,6 +106,13 @@ func (h auditHandler) shown(ctx context.Context, e *audit.Event) *auditv1.Event 
 	}).Permit {
 		event.Endpoint = ""
 	}
+	return event
+}
+
+// whole converts an event with what the call changed.
+func (h auditHandler) whole(ctx context.Context, e *audit.Event) *auditv1.Event {
+	event := h.shown(ctx, e)
+	addChange(event, e)
 	return event
 }
 
@@ -152,7 +159,7 @@ func (h auditHandler) TailEvents(
 		// Proxies and HTTP clients give up on a response that is silent for minutes.
 		Silent: func() error { return send(&auditv1.TailEventsResponse{}) }, Silence: h.tailSilence,
 	}, func(e audit.Event) error {
-		return send(&auditv1.TailEventsResponse{Event: h.shown(ctx, &e)})
+		return send(&auditv1.TailEventsResponse{Event: h.whole(ctx, &e)})
 	})
 	if err == nil && ctx.Err() == nil {
 		return context.Cause(tail)

@@ -15,8 +15,11 @@ func authorize(ctx context.Context, action policy.Action, resource policy.Resour
 	permits := func(a policy.Action) bool {
 		return policy.Decide(policy.Request{Principal: interceptor.Principal(ctx), Action: a, Resource: resource}).Permit
 	}
+	permitted, err := decide(ctx, action, resource)
 	switch {
-	case permits(action):
+	case err != nil:
+		return err
+	case permitted:
 		return nil
 	case permits(policy.Read):
 		return &deniedError{
@@ -59,14 +62,23 @@ func keyResource(team, id string) policy.Resource {
 // database can select by team. A test holds this against the decision point.
 func listScope(ctx context.Context, kind policy.ResourceKind) (string, error) {
 	p := interceptor.Principal(ctx)
-	permits := func(team string) bool {
-		return policy.Decide(policy.Request{Principal: p, Action: policy.Read, Resource: policy.Resource{Kind: kind, Team: team}}).Permit
+	all := policy.Resource{Kind: kind, Name: string(kind) + "s", Team: "*"} // no team has this id, so who may read its resources may read all
+	own := policy.Resource{Kind: kind, Name: string(kind) + "s of " + identity.TeamName(p.Team), Team: p.Team}
+	permits := func(resource policy.Resource) bool {
+		return policy.Decide(policy.Request{Principal: p, Action: policy.Read, Resource: resource}).Permit
 	}
+	asked := all
+	if !permits(all) && p.Team != "" && permits(own) {
+		asked = own
+	}
+	permitted, err := decide(ctx, policy.Read, asked)
 	switch {
-	case permits("*"): // no team has this id, so who may read its resources may read all
-		return "", nil
-	case p.Team != "" && permits(p.Team):
+	case err != nil:
+		return "", err
+	case permitted && asked == own:
 		return p.Team, nil
+	case permitted:
+		return "", nil
 	}
 	return "", &deniedError{action: "list", resource: string(kind) + "s", text: "you may not list " + string(kind) + "s"}
 }

@@ -72,6 +72,7 @@ func agentToProto(a registry.Agent) *registryv1.Agent {
 		ForwardHeaders: a.ForwardHeaders, TrustCardAuthority: a.TrustCardAuthority,
 		CardShape: registryv1.CardShape(registryv1.CardShape_value[prefixCardShape+string(a.CardShape)]), CardKeys: a.CardKeys,
 		CardVerification: verificationToProto(&a), Warnings: a.Notes(), Revision: a.Revision,
+		Credential: credentialToProto(a.Credential), TransportSecurity: tlsToProto(a.TLS),
 		Etag: a.Etag, CreateTime: timestamp(a.CreateTime), UpdateTime: timestamp(a.UpdateTime),
 	}
 	if a.State == registry.StateSuspended {
@@ -197,6 +198,7 @@ func draftOf(id, team string, in *registryv1.Agent) (registry.Draft, error) {
 		Visibility: visibilityOf(in.GetVisibility()), Push: pushOf(in.GetPush()), PushHosts: in.GetPushAllowedHosts(),
 		ForwardHeaders: in.GetForwardHeaders(), TrustCardAuthority: in.GetTrustCardAuthority(), Endpoints: endpointsOf(in.GetEndpoints()),
 		PreferredDialects: in.GetPreferredDialects(), CardShape: shapeOf(in.GetCardShape()), CardKeys: in.GetCardKeys(), Card: card,
+		Credential: credentialOf(in.GetCredential()), TLS: tlsOf(in.GetTransportSecurity()),
 	}, nil
 }
 
@@ -205,6 +207,7 @@ func updatableAgentFields() []string {
 	return []string{
 		"display_name", "description", "tags", "aliases", "visibility", "endpoints", "card", "card_json", "push",
 		"push_allowed_hosts", "forward_headers", "trust_card_authority", "preferred_dialects", "card_shape", "card_keys",
+		fieldCredential, fieldTransportSecurity,
 	}
 }
 

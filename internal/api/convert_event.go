@@ -5,15 +5,21 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 )
 
-const prefixOutcome = "OUTCOME_"
+const (
+	prefixOutcome = "OUTCOME_"
+	prefixPlane   = "PLANE_"
+)
 
+// eventToProto converts an event but what a call changed, which addChange adds.
 func eventToProto(e *audit.Event) *auditv1.Event {
 	out := &auditv1.Event{
 		Name: "events/" + e.Invocation.String(), Sequence: e.Sequence, Time: timestamp(e.Time), IngestTime: timestamp(e.IngestTime),
@@ -25,6 +31,7 @@ func eventToProto(e *audit.Event) *auditv1.Event {
 		MessageId: e.MessageID, TaskId: e.TaskID, ContextId: e.ContextID, TaskState: e.TaskState, TraceId: e.TraceID, SpanId: e.SpanID,
 		ParentSpanId: e.ParentSpanID, RequestBytes: e.RequestBytes, ResponseBytes: e.ResponseBytes, StreamEvents: e.StreamEvents,
 		HttpStatus: int32Of(e.HTTPStatus), Replica: uid(e.Replica), ReplicaEpoch: e.Epoch,
+		Plane: auditv1.Plane(auditv1.Plane_value[prefixPlane+string(e.Plane)]), Resource: e.Resource, Revision: e.Revision,
 	}
 	if e.Agent != "" {
 		out.Agent = "agents/" + e.Agent
@@ -49,6 +56,26 @@ func eventToProto(e *audit.Event) *auditv1.Event {
 		for _, attribute := range d.Context {
 			out.Decision.Context[attribute.Name] = attribute.Value
 		}
+	}
+	return out
+}
+
+// addChange adds what a call changed.
+func addChange(out *auditv1.Event, e *audit.Event) {
+	out.Before, out.After = documentOf(e.Before), documentOf(e.After)
+}
+
+// documentOf returns nil for no document.
+func documentOf(text []byte) *structpb.Struct {
+	if text == nil {
+		return nil
+	}
+	out := &structpb.Struct{}
+	if protojson.Unmarshal(text, out) != nil {
+		// Whatever wrote it, that there was something must be seen.
+		return &structpb.Struct{Fields: map[string]*structpb.Value{cutMember: structpb.NewStructValue(&structpb.Struct{
+			Fields: map[string]*structpb.Value{"bytes": structpb.NewNumberValue(float64(len(text)))},
+		})}}
 	}
 	return out
 }

@@ -82,6 +82,7 @@ func mappings() []mapping {
 		{registry.ErrEtagMismatch, connect.CodeAborted, errorv1.Reason_REASON_ETAG_MISMATCH},
 		{errPageToken, connect.CodeInvalidArgument, errorv1.Reason_REASON_INVALID_PAGE_TOKEN},
 		{errShutdown, connect.CodeUnavailable, errorv1.Reason_REASON_SHUTTING_DOWN},
+		{interceptor.ErrRecordUnavailable, connect.CodeUnavailable, errorv1.Reason_REASON_RECORD_UNAVAILABLE},
 	}
 }
 
@@ -157,6 +158,12 @@ func withValues(err error) *connect.Error {
 	}
 	if e, ok := errors.AsType[*registry.StateError](err); ok {
 		return fault.New(connect.CodeFailedPrecondition, errorv1.Reason_REASON_AGENT_STATE, e.Error(), map[string]string{"state": string(e.State)})
+	}
+	if e, ok := errors.AsType[*takenError](err); ok {
+		return fault.New(connect.CodeAlreadyExists, errorv1.Reason_REASON_TASK_OWNED, e.Error(), e.metadata())
+	}
+	if e, ok := errors.AsType[*unownedError](err); ok {
+		return fault.New(connect.CodeNotFound, errorv1.Reason_REASON_TASK_NOT_FOUND, e.Error(), map[string]string{"resource": e.agent})
 	}
 	if errors.Is(err, registry.ErrCardUnavailable) {
 		// The text names the address, which the caller gave, and what it answered.

@@ -27,12 +27,13 @@ const revisionHeader = "X-Signalbox-Revision"
 // handler of ours, it refuses tersely: an unknown method as plain text, a wrong
 // content type without a word, a malformed body without a reason. The front holds
 // such answers back and writes them anew in the same protocol. It also writes the
-// one log line of each call.
+// one log line of each call, and sees to it that each is in the record.
 type front struct {
 	services map[string]service // by "/{service}/"
 	meter    *meter
 	errors   *connect.ErrorWriter
 	revision func() int64
+	record   interceptor.RecordConfig
 	clock    clock.Clock
 	log      *slog.Logger
 }
@@ -54,19 +55,29 @@ type methodKind struct {
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := f.clock.Now()
 	call := &interceptor.Call{}
-	held := &heldWriter{rw: w, call: call, revision: f.revision, before: maps.Clone(w.Header())}
+	if recorded(r.URL.Path) {
+		call.Record = f.record.Begin(r)
+	}
+	held := &heldWriter{
+		rw: w, call: call, revision: f.revision, before: maps.Clone(w.Header()), gone: func() bool { return r.Context().Err() != nil },
+	}
 	ctx := interceptor.NewContext(r.Context(), call)
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			if panicked == http.ErrAbortHandler { //nolint:errorlint // panics carry the value itself
+				call.Failed(interceptor.Internal())
+				held.record(0)
 				panic(panicked)
 			}
 			f.log.LogAttrs(ctx, slog.LevelError, "management call panicked",
 				slog.String("panic", fmt.Sprint(panicked)), slog.String("stack", string(debug.Stack())))
-			if !held.sent {
+			if held.sent {
+				call.Failed(interceptor.Internal())
+			} else {
 				f.refuse(held, r, interceptor.Internal(), 0)
 			}
 		}
+		held.record(held.status)
 		f.logCall(r, call, f.clock.Now().Sub(began).String())
 	}()
 	name, method := splitProcedure(r.URL.Path)
@@ -80,7 +91,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.refuse(held, r, unknownMethod(r), http.StatusNotFound)
 		return
 	}
+	held.streams = kind.streams
 	inner := r.WithContext(ctx)
+	inner.Body = &countedBody{ReadCloser: r.Body, record: call.Record}
 	var body *meteredBody
 	if kind.large {
 		if body = f.meter.measure(inner); body != nil {
@@ -134,10 +147,8 @@ func clip(text string) string { return text[:min(len(text), 200)] }
 // takes the place of the one that goes with the code, where the protocol shows one.
 func (f *front) refuse(w *heldWriter, r *http.Request, err *connect.Error, status int) {
 	w.reset()
-	w.call.Answered, w.call.Code = true, err.Code()
-	if info, ok := fault.Info(err); ok {
-		w.call.Reason = info.GetReason()
-	}
+	w.call.Answered = true
+	w.call.Failed(err)
 	if status != 0 && !isGRPC(r) {
 		w.status = status
 	}
@@ -168,6 +179,13 @@ type heldWriter struct {
 	status   int         // held back, or forced by refuse
 	body     bytes.Buffer
 	sent     bool
+	streams  bool // the method answers with a stream, whose end is recorded where it is seen
+	gone     func() bool
+}
+
+// record records the end of the call, before the first byte of the answer is sent.
+func (w *heldWriter) record(status int) {
+	w.call.Record.End(interceptor.Result{Call: w.call, CallerLeft: w.gone(), Status: status})
 }
 
 // Header implements [http.ResponseWriter].
@@ -182,10 +200,10 @@ func (w *heldWriter) WriteHeader(status int) {
 	if w.sent {
 		return
 	}
-	w.send()
 	if w.status != 0 {
 		status = w.status
 	}
+	w.send(status)
 	w.rw.WriteHeader(status)
 }
 
@@ -208,7 +226,7 @@ func (w *heldWriter) Flush() {
 	if !w.call.Answered {
 		return
 	}
-	w.send()
+	w.send(http.StatusOK)
 	if flusher, ok := w.rw.(http.Flusher); ok {
 		flusher.Flush()
 	}
@@ -218,15 +236,18 @@ func (w *heldWriter) Flush() {
 func (w *heldWriter) Unwrap() http.ResponseWriter { return w.rw }
 
 // send adds the headers of every answer, once.
-func (w *heldWriter) send() {
+func (w *heldWriter) send(status int) {
 	if !w.sent {
+		if !w.streams || w.call.Code != 0 {
+			w.record(status)
+		}
 		w.sent = true
 		w.rw.Header().Set(revisionHeader, strconv.FormatInt(w.revision(), 10))
 	}
 }
 
 // finish is for answers without a body.
-func (w *heldWriter) finish() { w.send() }
+func (w *heldWriter) finish() { w.send(http.StatusOK) }
 
 // reset forgets what was held back.
 func (w *heldWriter) reset() {

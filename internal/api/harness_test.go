@@ -23,14 +23,17 @@ import (
 	"github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1/identityv1connect"
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1/registryv1connect"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/task/v1/taskv1connect"
 	"github.com/signalbox-dev/signalbox/internal/api"
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/pgtest"
 	"github.com/signalbox-dev/signalbox/internal/registry"
+	"github.com/signalbox-dev/signalbox/internal/seal"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/store"
+	"github.com/signalbox-dev/signalbox/internal/task"
 	"github.com/signalbox-dev/signalbox/internal/upstream"
 )
 
@@ -42,7 +45,10 @@ type plane struct {
 	store    *store.Store
 	follower *snapshot.Follower
 	registry *registry.Service
+	ring     *seal.Ring
 	identity *identity.Service
+	tasks    *task.Ledger
+	record   *record
 	url      string
 	http     *http.Client
 	clock    *steppedClock
@@ -106,6 +112,7 @@ func newPlane(t *testing.T, options ...option) *plane {
 		pool: pgtest.New(t), clock: &steppedClock{}, log: &logBuffer{}, draining: make(chan struct{}),
 	}
 	p.drain = sync.OnceFunc(func() { close(p.draining) })
+	p.record = newRecord(t, p.clock)
 	p.store = store.New(p.pool)
 	log := slog.New(slog.NewTextHandler(p.log, nil))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -119,16 +126,19 @@ func newPlane(t *testing.T, options ...option) *plane {
 	p.identity, err = identity.New(identity.Config{Store: p.store, Clock: p.clock, Logger: log})
 	must(t, err)
 	transport := &http.Transport{}
+	p.ring = newRing(t)
 	p.registry, err = registry.New(registry.Config{
-		Store: p.store, Cards: &upstream.Cards{Transport: transport}, Addresses: addresses{}, Verifier: signatures{}, Clock: p.clock,
+		Store: p.store, Cards: &upstream.Cards{Transport: transport}, Addresses: addresses{}, Verifier: signatures{}, Seal: p.ring, Clock: p.clock,
 		FetchTimeout: 500 * time.Millisecond, RetryMin: 20 * time.Millisecond, RetryMax: 50 * time.Millisecond, Logger: log,
 	})
+	must(t, err)
+	p.tasks, err = task.NewLedger(task.Config{Store: store.NewOwnership(p.pool), Clock: p.clock, Logger: log})
 	must(t, err)
 	key, err := p.store.SharedSecret(ctx, "page-token")
 	must(t, err)
 	listener := store.NewListener(p.pool, log)
 	for _, run := range []func(context.Context) error{
-		p.follower.Run, p.identity.Run,
+		p.follower.Run, p.identity.Run, p.tasks.Run,
 		func(ctx context.Context) error { return listener.Listen(ctx, wake) },
 	} {
 		running.Go(func() {
@@ -138,8 +148,8 @@ func newPlane(t *testing.T, options ...option) *plane {
 		})
 	}
 	cfg := api.Config{
-		Identity: p.identity, Registry: p.registry, Events: noEvents{}, Snapshot: p.follower.Current, Syncer: p.follower, PageTokenKey: key,
-		Draining: p.draining, TailPoll: 10 * time.Millisecond, Clock: p.clock, Logger: log,
+		Identity: p.identity, Registry: p.registry, Tasks: p.tasks, Events: noEvents{}, Snapshot: p.follower.Current, Syncer: p.follower, PageTokenKey: key,
+		Recorder: p.record.recorder, Draining: p.draining, TailPoll: 10 * time.Millisecond, Clock: p.clock, Logger: log,
 	}
 	for _, o := range options {
 		o(&cfg)
@@ -182,6 +192,7 @@ type clients struct {
 	identityv1connect.IdentityServiceClient
 	registryv1connect.RegistryServiceClient
 	auditv1connect.AuditServiceClient
+	taskv1connect.TaskServiceClient
 }
 
 // as returns clients that send a secret; an empty one sends none.
@@ -191,6 +202,7 @@ func (p *plane) as(secret string, options ...connect.ClientOption) clients {
 		identityv1connect.NewIdentityServiceClient(p.http, p.url, options...),
 		registryv1connect.NewRegistryServiceClient(p.http, p.url, options...),
 		auditv1connect.NewAuditServiceClient(p.http, p.url, options...),
+		taskv1connect.NewTaskServiceClient(p.http, p.url, options...),
 	}
 }
 

@@ -34,13 +34,16 @@ func (h identityHandler) CreateTeam(ctx context.Context, req *identityv1.CreateT
 	id := req.GetTeamId()
 	// Whether such a team exists is no matter: who may not make one is told just that.
 	denied := &deniedError{action: "create", resource: "teams", text: "only the admin key creates teams"}
-	if err := authorize(ctx, policy.Write, teamResource(id), denied); err != nil {
+	if err := authorize(ctx, policy.Write, teamResource(id), denied); errors.Is(err, interceptor.ErrRecordUnavailable) {
+		return nil, err
+	} else if err != nil {
 		return nil, denied
 	}
 	t, revision, err := h.identity.CreateTeam(ctx, interceptor.Principal(ctx).Name, id, req.GetTeam().GetDisplayName())
 	if err != nil {
 		return nil, err
 	}
+	recordChange(ctx, nil, teamToProto(t), revision)
 	h.sync(ctx, revision)
 	return teamToProto(t), nil
 }
@@ -107,30 +110,38 @@ func (h identityHandler) UpdateTeam(ctx context.Context, req *identityv1.UpdateT
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.team(ctx, policy.Write, req.GetTeam().GetName())
+	was, is, revision, err := h.teamVersion(ctx, req.GetTeam().GetName(), req.GetTeam().GetEtag()).write(
+		func(t identity.Team, etag string) (identity.Team, int64, error) {
+			return h.identity.UpdateTeam(ctx, interceptor.Principal(ctx).Name, t.UID, identity.TeamUpdate{
+				DisplayName: when(fields["display_name"], req.GetTeam().GetDisplayName()), Etag: etag,
+			})
+		})
 	if err != nil {
 		return nil, err
 	}
-	t, revision, err := h.identity.UpdateTeam(ctx, interceptor.Principal(ctx).Name, t.UID, identity.TeamUpdate{
-		DisplayName: when(fields["display_name"], req.GetTeam().GetDisplayName()), Etag: req.GetTeam().GetEtag(),
-	})
-	if err != nil {
-		return nil, err
-	}
+	recordChange(ctx, teamToProto(was), teamToProto(is), revision)
 	h.sync(ctx, revision)
-	return teamToProto(t), nil
+	return teamToProto(is), nil
+}
+
+// teamVersion ties a write to the version of a team that the caller may change.
+func (h identityHandler) teamVersion(ctx context.Context, name, etag string) versions[identity.Team] {
+	return versions[identity.Team]{
+		etag: etag, mismatch: identity.ErrEtagMismatch, of: func(t identity.Team) string { return t.Etag },
+		read: func() (identity.Team, error) { return h.team(ctx, policy.Write, name) },
+	}
 }
 
 // DeleteTeam removes a team.
 func (h identityHandler) DeleteTeam(ctx context.Context, req *identityv1.DeleteTeamRequest) (*emptypb.Empty, error) {
-	t, err := h.team(ctx, policy.Write, req.GetName())
+	was, _, revision, err := h.teamVersion(ctx, req.GetName(), req.GetEtag()).write(func(t identity.Team, etag string) (identity.Team, int64, error) {
+		revision, err := h.identity.DeleteTeam(ctx, interceptor.Principal(ctx).Name, t.UID, etag)
+		return identity.Team{}, revision, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	revision, err := h.identity.DeleteTeam(ctx, interceptor.Principal(ctx).Name, t.UID, req.GetEtag())
-	if err != nil {
-		return nil, err
-	}
+	recordChange(ctx, teamToProto(was), nil, revision)
 	h.rollOut(ctx, revision) // which sets the header: there is no room in the message
 	return &emptypb.Empty{}, nil
 }
@@ -151,6 +162,7 @@ func (h identityHandler) CreateKey(ctx context.Context, req *identityv1.CreateKe
 	if err != nil {
 		return nil, err
 	}
+	recordChange(ctx, nil, keyToProto(k, h.clock.Now()), revision)
 	h.sync(ctx, revision)
 	return &identityv1.CreateKeyResponse{Key: keyToProto(k, h.clock.Now()), Secret: secret}, nil
 }
@@ -246,34 +258,38 @@ func (h identityHandler) DisableKey(ctx context.Context, req *identityv1.Disable
 }
 
 func (h identityHandler) updateKey(ctx context.Context, name string, u identity.KeyUpdate) (*identityv1.Key, error) {
-	k, err := h.key(ctx, policy.Write, name)
+	was, is, revision, err := versions[identity.Key]{
+		etag: u.Etag, mismatch: identity.ErrEtagMismatch, of: func(k identity.Key) string { return k.Etag },
+		read: func() (identity.Key, error) { return h.key(ctx, policy.Write, name) },
+	}.write(func(k identity.Key, etag string) (identity.Key, int64, error) {
+		u.Etag = etag
+		return h.identity.UpdateKey(ctx, interceptor.Principal(ctx).Name, k.UID, u)
+	})
 	if err != nil {
 		return nil, err
 	}
-	k, revision, err := h.identity.UpdateKey(ctx, interceptor.Principal(ctx).Name, k.UID, u)
-	if err != nil {
-		return nil, err
-	}
-	return h.changed(ctx, k, revision), nil
+	return h.changed(ctx, was, is, revision), nil
 }
 
 // RotateKey gives a key a new secret.
 func (h identityHandler) RotateKey(ctx context.Context, req *identityv1.RotateKeyRequest) (*identityv1.RotateKeyResponse, error) {
-	k, err := h.key(ctx, policy.Write, req.GetName())
+	was, err := h.key(ctx, policy.Write, req.GetName())
 	if err != nil {
 		return nil, err
 	}
-	k, secret, revision, err := h.identity.RotateKey(ctx, interceptor.Principal(ctx).Name, k.UID, req.GetOverlap().AsDuration())
+	is, secret, revision, err := h.identity.RotateKey(ctx, interceptor.Principal(ctx).Name, was.UID, req.GetOverlap().AsDuration())
 	if err != nil {
 		return nil, err
 	}
-	return &identityv1.RotateKeyResponse{Key: h.changed(ctx, k, revision), Secret: secret}, nil
+	return &identityv1.RotateKeyResponse{Key: h.changed(ctx, was, is, revision), Secret: secret}, nil
 }
 
 // changed is a key as it stands in the answer to a change of it.
-func (h identityHandler) changed(ctx context.Context, k identity.Key, revision int64) *identityv1.Key {
+func (h identityHandler) changed(ctx context.Context, was, is identity.Key, revision int64) *identityv1.Key {
+	now := h.clock.Now()
+	recordChange(ctx, keyToProto(was, now), keyToProto(is, now), revision)
 	confirmed := h.rollOut(ctx, revision)
-	out := keyToProto(k, h.clock.Now())
+	out := keyToProto(is, h.clock.Now())
 	out.Rollout = confirmed
 	return out
 }

@@ -512,7 +512,7 @@ func TestReflection_NeedsACredentialAndListsTheServices(t *testing.T) {
 	for _, s := range res.GetListServicesResponse().GetService() {
 		names.WriteString(s.GetName() + " ")
 	}
-	for _, want := range []string{"RegistryService", "IdentityService", "AuditService"} {
+	for _, want := range []string{"RegistryService", "IdentityService", "AuditService", "TaskService"} {
 		if !strings.Contains(names.String(), want) {
 			t.Errorf("reflection lists %s, want %s among them", names.String(), want)
 		}
@@ -532,7 +532,7 @@ func TestHandles_TheManagementPlaneAlone(t *testing.T) {
 
 func TestNew_NamesEveryFaultOfItsConfig(t *testing.T) {
 	_, err := api.New(api.Config{})
-	for _, field := range []string{"Identity", "Registry", "Events", "Snapshot", "Syncer", "PageTokenKey"} {
+	for _, field := range []string{"Identity", "Registry", "Tasks", "Events", "Recorder", "Snapshot", "Syncer", "PageTokenKey"} {
 		if err == nil || !strings.Contains(err.Error(), "Config."+field) {
 			t.Errorf("New of nothing: %v; want %s named", err, field)
 		}

@@ -34,6 +34,7 @@ func (h registryHandler) CreateAgent(ctx context.Context, req *registryv1.Create
 	if err != nil {
 		return nil, err
 	}
+	recordChange(ctx, nil, h.shown(&a), revision)
 	h.sync(ctx, revision)
 	return h.shown(&a), nil
 }
@@ -54,6 +55,7 @@ func (h registryHandler) ImportAgent(ctx context.Context, req *registryv1.Import
 	if err != nil {
 		return nil, err
 	}
+	recordChange(ctx, nil, h.shown(&a), revision)
 	h.sync(ctx, revision)
 	return h.shown(&a), nil
 }
@@ -73,6 +75,7 @@ func (h registryHandler) ownerTeam(ctx context.Context, field, name, agent strin
 func (h registryHandler) shown(a *registry.Agent) *registryv1.Agent {
 	out := agentToProto(*a)
 	out.Routes = h.public.routes(a)
+	out.Warnings = append(out.Warnings, h.registry.SecretProblems(a)...)
 	return out
 }
 
@@ -149,60 +152,59 @@ func (h registryHandler) UpdateAgent(ctx context.Context, req *registryv1.Update
 	if err != nil {
 		return nil, err
 	}
-	a, err := h.agent(ctx, policy.Write, req.GetAgent().GetName())
-	if err != nil {
-		return nil, err
-	}
-	a, revision, err := h.registry.Update(ctx, interceptor.Principal(ctx).Name, a.UID, update)
-	if err != nil {
-		return nil, err
-	}
-	return h.changed(ctx, &a, revision), nil
+	secretsUpdate(&update, req.GetAgent(), fields, req.GetUpdateMask())
+	return h.change(ctx, req.GetAgent().GetName(), update.Etag, func(a registry.Agent, etag string) (registry.Agent, int64, error) {
+		update.Etag = etag
+		return h.registry.Update(ctx, interceptor.Principal(ctx).Name, a.UID, update)
+	})
 }
 
-// changed is the answer to a change of an agent.
-func (h registryHandler) changed(ctx context.Context, a *registry.Agent, revision int64) *registryv1.Agent {
-	out := h.shown(a)
+// change is a change of an agent, and the answer to it.
+func (h registryHandler) change(
+	ctx context.Context, name, etag string, write func(a registry.Agent, etag string) (registry.Agent, int64, error),
+) (*registryv1.Agent, error) {
+	was, is, revision, err := h.version(ctx, name, etag).write(write)
+	if err != nil {
+		return nil, err
+	}
+	out := h.shown(&is)
+	recordChange(ctx, h.shown(&was), out, revision)
 	out.Rollout = h.rollOut(ctx, revision)
-	return out
+	return out, nil
+}
+
+// version ties a write to the version of an agent that the caller may change.
+func (h registryHandler) version(ctx context.Context, name, etag string) versions[registry.Agent] {
+	return versions[registry.Agent]{
+		etag: etag, mismatch: registry.ErrEtagMismatch, of: func(a registry.Agent) string { return a.Etag },
+		read: func() (registry.Agent, error) { return h.agent(ctx, policy.Write, name) },
+	}
 }
 
 // SuspendAgent stops an agent.
 func (h registryHandler) SuspendAgent(ctx context.Context, req *registryv1.SuspendAgentRequest) (*registryv1.Agent, error) {
-	a, err := h.agent(ctx, policy.Write, req.GetName())
-	if err != nil {
-		return nil, err
-	}
-	a, revision, err := h.registry.Suspend(ctx, interceptor.Principal(ctx).Name, a.UID, req.GetEtag(), req.GetReason())
-	if err != nil {
-		return nil, err
-	}
-	return h.changed(ctx, &a, revision), nil
+	return h.change(ctx, req.GetName(), req.GetEtag(), func(a registry.Agent, etag string) (registry.Agent, int64, error) {
+		return h.registry.Suspend(ctx, interceptor.Principal(ctx).Name, a.UID, etag, req.GetReason())
+	})
 }
 
 // ResumeAgent ends the suspension of an agent.
 func (h registryHandler) ResumeAgent(ctx context.Context, req *registryv1.ResumeAgentRequest) (*registryv1.Agent, error) {
-	a, err := h.agent(ctx, policy.Write, req.GetName())
-	if err != nil {
-		return nil, err
-	}
-	a, revision, err := h.registry.Resume(ctx, interceptor.Principal(ctx).Name, a.UID, req.GetEtag(), req.GetReason())
-	if err != nil {
-		return nil, err
-	}
-	return h.changed(ctx, &a, revision), nil
+	return h.change(ctx, req.GetName(), req.GetEtag(), func(a registry.Agent, etag string) (registry.Agent, int64, error) {
+		return h.registry.Resume(ctx, interceptor.Principal(ctx).Name, a.UID, etag, req.GetReason())
+	})
 }
 
 // DeleteAgent removes an agent.
 func (h registryHandler) DeleteAgent(ctx context.Context, req *registryv1.DeleteAgentRequest) (*emptypb.Empty, error) {
-	a, err := h.agent(ctx, policy.Write, req.GetName())
+	was, _, revision, err := h.version(ctx, req.GetName(), req.GetEtag()).write(func(a registry.Agent, etag string) (registry.Agent, int64, error) {
+		revision, err := h.registry.Delete(ctx, interceptor.Principal(ctx).Name, a.UID, etag)
+		return registry.Agent{}, revision, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	revision, err := h.registry.Delete(ctx, interceptor.Principal(ctx).Name, a.UID, req.GetEtag())
-	if err != nil {
-		return nil, err
-	}
+	recordChange(ctx, h.shown(&was), nil, revision)
 	h.rollOut(ctx, revision) // which sets the header: there is no room in the message
 	return &emptypb.Empty{}, nil
 }

@@ -71,6 +71,7 @@ type App struct {
 	proxy     *dataplane.Proxy
 	revoker   *push.Revoker
 	transport *upstream.Transport
+	agents    *upstream.Agents
 	keys      *cardsign.Keys
 	signer    *cardsign.Signer
 	// certificate is nil without TLS.
@@ -204,27 +205,49 @@ func (a *App) openConfiguration(ctx context.Context) (err error) {
 		return err
 	}
 	a.transport = upstream.NewTransport(guard, int64(a.cfg.Limits.HeaderBytes))
-	a.people, err = identity.New(identity.Config{Store: s, Logger: a.logger})
-	if err != nil {
-		return err
-	}
-	a.catalogue, err = registry.New(registry.Config{
-		Store: s, Cards: &upstream.Cards{Transport: a.transport}, Addresses: guard, Verifier: cardVerifier{}, Logger: a.logger,
-	})
-	if err != nil {
-		return err
-	}
-	return a.openKeys(ctx, s)
-}
-
-// openKeys reads the keys that cards are signed with, and the key that seals them.
-func (a *App) openKeys(ctx context.Context, s *store.Store) error {
 	kek, err := seal.Open(ctx, seal.Config{
 		Setting: string(a.cfg.KEK), Env: string(a.cfg.KEKVariable), DataDir: a.cfg.DataDir, Logger: a.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("open the key-encryption key: %w", err)
 	}
+	a.agents, err = upstream.NewAgents(upstream.AgentsConfig{
+		Transport: a.transport, Guard: guard, Seal: kek, Registered: registered{a.follower},
+		MaxHeaderBytes: int64(a.cfg.Limits.HeaderBytes), Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	a.people, err = identity.New(identity.Config{Store: s, Logger: a.logger})
+	if err != nil {
+		return err
+	}
+	a.catalogue, err = registry.New(registry.Config{
+		Store: s, Cards: &upstream.Cards{Transport: a.transport, Agents: a.agents}, Addresses: guard, Verifier: cardVerifier{}, Seal: kek, Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.catalogue.Reseal(ctx); err != nil {
+		return fmt.Errorf("seal the credentials of agents again: %w", err)
+	}
+	return a.openKeys(ctx, s, kek)
+}
+
+// registered gives the agents of the newest snapshot.
+type registered struct{ *snapshot.Follower }
+
+// AgentOf returns the agent of a uid.
+func (r registered) AgentOf(uid uuid.UUID) (*registry.Agent, bool) {
+	agent, ok := r.Current().AgentByUID(uid)
+	if !ok {
+		return nil, false
+	}
+	return agent.Agent, true
+}
+
+// openKeys reads the keys that cards are signed with, which kek seals.
+func (a *App) openKeys(ctx context.Context, s *store.Store, kek *seal.Ring) (err error) {
 	if a.keys, err = cardsign.OpenKeys(ctx, cardsign.KeysConfig{Store: s, Seal: kek, Logger: a.logger}); err != nil {
 		return fmt.Errorf("open the keys for agent cards: %w", err)
 	}
@@ -291,7 +314,7 @@ func (a *App) openDataPlane(ctx context.Context) (err error) {
 		return err
 	}
 	a.revoker, err = push.NewRevoker(push.RevokerConfig{
-		Store: store.NewPush(a.pool), Agents: &upstream.PushConfigs{Transport: a.transport},
+		Store: store.NewPush(a.pool), Agents: &upstream.PushConfigs{Transport: a.transport, Agents: a.agents},
 		Snapshots: a.follower, Recorder: a.recorder, Logger: a.logger,
 	})
 	if err != nil {
@@ -302,7 +325,7 @@ func (a *App) openDataPlane(ctx context.Context) (err error) {
 		maxAge = -1 // no end
 	}
 	a.proxy, err = dataplane.New(dataplane.Config{
-		Snapshots: a.follower, Tasks: a.ledger, Recorder: a.recorder, Upstream: a.transport, Push: guard,
+		Snapshots: a.follower, Tasks: a.ledger, Recorder: a.recorder, Upstream: a.transport, Agents: a.agents, Push: guard,
 		PushNotes: a.revoker,
 		PageSeal:  pages, PublicURL: a.cfg.PublicURL, CardSigner: a.signer, OwnHosts: a.ownHosts(),
 		AuthoritySuffix: a.cfg.A2A.GRPCAuthoritySuffix, RequireVersion: a.cfg.A2A.RequireVersion, PushLoopback: a.cfg.Testing.PushLoopback,
@@ -370,7 +393,7 @@ func (a *App) Run(ctx context.Context) error {
 	work, background := errgroup.WithContext(background)
 	for _, run := range []func(context.Context) error{
 		a.follower.Run, a.recorder.Run, a.shipper.Run, a.ledger.Run, a.parts.Run, a.people.Run, a.catalogue.Run,
-		a.revoker.Run, a.keys.Run, a.proxy.Run,
+		a.revoker.Run, a.keys.Run, a.agents.Run, a.proxy.Run,
 	} {
 		work.Go(func() error { return run(background) })
 	}
@@ -461,6 +484,9 @@ func (a *App) settle(ctx context.Context) {
 func (a *App) Close() {
 	for _, l := range a.listeners {
 		_ = l.Close() // closed already after a regular stop
+	}
+	if a.agents != nil {
+		a.agents.Close()
 	}
 	if a.transport != nil {
 		a.transport.CloseIdleConnections()

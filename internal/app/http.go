@@ -140,7 +140,7 @@ func (a *App) management(ctx context.Context) (http.Handler, error) {
 	}
 	services, err := api.New(api.Config{
 		Rollout:  replicas,
-		Identity: a.people, Registry: a.catalogue, Events: store.NewEvents(a.reads),
+		Identity: a.people, Registry: a.catalogue, Tasks: a.ledger, Events: store.NewEvents(a.reads), Recorder: a.recorder,
 		Snapshot: a.follower.Current, Syncer: a.follower, PageTokenKey: key, Draining: a.draining,
 		Stale:     a.stale,
 		PublicURL: a.cfg.PublicURL, GRPCAuthoritySuffix: a.cfg.A2A.GRPCAuthoritySuffix, TracerProvider: a.tracing.Provider(), Logger: a.logger,

@@ -1,6 +1,7 @@
-// Package audit is the record of every governed call. A call leaves an opening
-// before the first byte goes to the agent and a closing before its end is passed
-// on; their merge is one event. A refused call leaves one entry.
+// Package audit is the record of every governed call, of agents and of the management
+// plane. A call leaves an opening before the first byte goes to the agent, or before the
+// management plane does what is asked, and a closing before its end is passed on; their
+// merge is one event. A refused call leaves one entry.
 //
 // The package knows how an entry is written, merged and filtered. The local file
 // is package spool, the database is package store.
@@ -42,10 +43,21 @@ const (
 	Revoked     Outcome = "REVOKED"
 )
 
+// Plane says which plane of the gateway a call came to. In entries the zero value
+// stands for the data plane; events have one of the constants.
+type Plane string
+
+// The planes.
+const (
+	PlaneData       Plane = "DATA"
+	PlaneManagement Plane = "MANAGEMENT"
+)
+
 // Opening is what is known of a call when it is admitted or refused.
 type Opening struct {
 	Invocation uuid.UUID
 	Time       time.Time
+	Plane      Plane
 
 	Caller        string
 	CallerUID     uuid.UUID // zero when not authenticated
@@ -56,6 +68,8 @@ type Opening struct {
 	Agent    string // the agent's id, as resolved or as asked for
 	AgentUID uuid.UUID
 	Endpoint string
+	// Resource is the name of what a management call is about.
+	Resource string
 
 	Method  string
 	Dialect string
@@ -108,6 +122,23 @@ type Closing struct {
 	HTTPStatus    int
 	CallerLeft    bool
 	IDConflict    bool
+
+	// Management is set for calls of the management plane, and nil for all others.
+	Management *ManagementEnd
+}
+
+// ManagementEnd is what is known of a management call when it ends.
+type ManagementEnd struct {
+	// Resource is the name of what the call turned out to be about; empty when it is the
+	// one of the opening.
+	Resource string
+	// Revision is the configuration revision that the call made; 0 when it made none.
+	Revision int64
+	// Before and After are the resource as the API shows it, as JSON objects without
+	// secrets and of [MaxDocument] bytes at most; nil for none.
+	Before, After []byte
+	// Decision is set when a later decision than that of the opening ended the call.
+	Decision *Decision
 }
 
 // CallError says what went wrong with a call.

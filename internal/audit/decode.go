@@ -48,6 +48,11 @@ type common struct {
 	version                     int64
 	invocation                  uuid.UUID
 	endpoint, taskID, contextID string
+	plane                       Plane
+	resource                    string
+	decision                    *Decision
+	// management holds what the others of its members do not.
+	management ManagementEnd
 }
 
 func (m *common) into(e *Entry) error {
@@ -58,21 +63,28 @@ func (m *common) into(e *Entry) error {
 		return errors.New("no invocation")
 	case e.Time.IsZero():
 		return errors.New("no time")
+	case m.plane != "" && m.plane != PlaneManagement:
+		return fmt.Errorf("plane %q", m.plane)
 	}
 	ended := false
 	switch e.Kind {
 	case KindOpened, KindRefused:
 		o := &e.Opening
 		o.Invocation, o.Time, o.Endpoint, o.TaskID, o.ContextID = m.invocation, e.Time, m.endpoint, m.taskID, m.contextID
+		o.Plane, o.Resource, o.Decision = m.plane, m.resource, m.decision
 		if ended = e.Kind == KindRefused; ended {
 			e.Closing.Invocation = m.invocation
 		}
 	case KindClosed:
 		c := &e.Closing
 		c.Invocation, c.Endpoint, c.TaskID, c.ContextID = m.invocation, m.endpoint, m.taskID, m.contextID
+		if m.plane == PlaneManagement {
+			m.management.Resource, m.management.Decision = m.resource, m.decision
+			c.Management = &m.management
+		}
 		ended = true
 	case KindSummary:
-		e.Opening.Invocation, e.Refusals.From = m.invocation, e.Time
+		e.Opening.Invocation, e.Opening.Plane, e.Refusals.From = m.invocation, m.plane, e.Time
 		if e.Refusals.Count < 1 {
 			return fmt.Errorf("a summary of %d refusals", e.Refusals.Count)
 		}
@@ -102,8 +114,18 @@ func (d *decoder) member(name, value []byte) error {
 		return readText(value, &d.common.taskID, maxID)
 	case `"context_id"`:
 		return readText(value, &d.common.contextID, maxID)
+	case `"plane"`:
+		return readText(value, (*string)(&d.common.plane), maxShort)
+	case `"resource"`:
+		return readText(value, &d.common.resource, maxName)
+	case `"made_revision"`:
+		return readInt(value, &d.common.management.Revision)
+	case `"before"`:
+		return readDocument(value, &d.common.management.Before)
+	case `"after"`:
+		return readDocument(value, &d.common.management.After)
 	case `"decision"`:
-		e.Opening.Decision = new(Decision)
+		d.common.decision = new(Decision)
 		return eachMember(value, d.decisionMember)
 	case `"error"`:
 		e.Closing.Error = new(CallError)
@@ -211,7 +233,7 @@ func (d *decoder) summaryMember(name, value []byte) error {
 }
 
 func (d *decoder) decisionMember(name, value []byte) error {
-	dec := d.entry.Opening.Decision
+	dec := d.common.decision
 	switch string(name) {
 	case `"permitted"`:
 		return readBool(value, &dec.Permitted)

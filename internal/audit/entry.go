@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"strconv"
@@ -77,6 +78,9 @@ const (
 	maxListed     = 100 // rules or context values of a decision, reasons of a summary
 )
 
+// MaxDocument is the size in bytes that a resource takes in an entry at most.
+const MaxDocument = 16 << 10
+
 // appendOpened appends the entry of an admitted call.
 func appendOpened(b []byte, o *Opening) []byte {
 	b = appendHead(b, KindOpened, o.Invocation, o.Time)
@@ -95,6 +99,7 @@ func appendClosed(b []byte, c *Closing, now time.Time) []byte {
 	b = appendText(b, `,"endpoint":`, c.Endpoint, maxEndpoint)
 	b = appendText(b, `,"task_id":`, c.TaskID, maxID)
 	b = appendText(b, `,"context_id":`, c.ContextID, maxID)
+	b = appendManagement(b, c.Management)
 	return append(b, '}')
 }
 
@@ -106,13 +111,15 @@ func appendRefused(b []byte, o *Opening, c *Closing) []byte {
 	b = appendText(b, `,"endpoint":`, either(c.Endpoint, o.Endpoint), maxEndpoint)
 	b = appendText(b, `,"task_id":`, either(c.TaskID, o.TaskID), maxID)
 	b = appendText(b, `,"context_id":`, either(c.ContextID, o.ContextID), maxID)
+	// Nothing was changed, so there is no more to say of management.
 	b = appendDecision(b, o.Decision)
 	return append(b, '}')
 }
 
 // appendSummary appends an entry that counts refusals.
-func appendSummary(b []byte, id uuid.UUID, r *Refusals) []byte {
+func appendSummary(b []byte, id uuid.UUID, plane Plane, r *Refusals) []byte {
 	b = appendHead(b, KindSummary, id, r.From)
+	b = appendPlane(b, plane)
 	b = append(b, `,"to":`...)
 	b = appendTime(b, r.To)
 	b = appendInt(b, `,"count":`, r.Count)
@@ -142,7 +149,59 @@ func appendHead(b []byte, kind Kind, id uuid.UUID, t time.Time) []byte {
 	return appendTime(b, t)
 }
 
+// appendPlane leaves out the data plane, so that its entries stay as small as they are.
+func appendPlane(b []byte, p Plane) []byte {
+	if p != PlaneManagement {
+		return b
+	}
+	return appendText(b, `,"plane":`, string(p), maxShort)
+}
+
+// appendManagement appends what only management calls have.
+func appendManagement(b []byte, m *ManagementEnd) []byte {
+	if m == nil {
+		return b
+	}
+	b = appendPlane(b, PlaneManagement)
+	b = appendText(b, `,"resource":`, m.Resource, maxName)
+	b = appendInt(b, `,"made_revision":`, m.Revision)
+	b = appendDocument(b, `,"before":`, m.Before)
+	b = appendDocument(b, `,"after":`, m.After)
+	return appendDecision(b, m.Decision)
+}
+
+// appendDocument appends a JSON object. What is none, or is too large, must not make the
+// entry unreadable.
+func appendDocument(b []byte, member string, document []byte) []byte {
+	if len(document) == 0 {
+		return b
+	}
+	b = append(b, member...)
+	if !isDocument(document) {
+		b = append(b, `{"@cut":{`...)
+		b = append(b, `"bytes":`...)
+		b = strconv.AppendInt(b, int64(len(document)), 10)
+		return append(b, "}}"...)
+	}
+	return append(b, document...)
+}
+
+// isDocument tells whether data is a compact JSON object of a size that entries have
+// room for. Names are not given twice in it, and its text is UTF-8.
+func isDocument(data []byte) bool {
+	if len(data) < 2 || len(data) > MaxDocument || data[0] != '{' {
+		return false
+	}
+	if !jsontext.Value(data).IsValid() {
+		return false
+	}
+	compact := jsontext.Value(bytes.Clone(data))
+	return compact.Compact() == nil && len(compact) == len(data)
+}
+
 func appendCaller(b []byte, o *Opening) []byte {
+	b = appendPlane(b, o.Plane)
+	b = appendText(b, `,"resource":`, o.Resource, maxName)
 	b = appendText(b, `,"caller":`, o.Caller, maxName)
 	b = appendUUID(b, `,"caller_uid":`, o.CallerUID)
 	b = appendText(b, `,"team":`, o.Team, maxShort)

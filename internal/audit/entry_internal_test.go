@@ -61,7 +61,7 @@ func samples() map[Kind][]byte {
 		KindOpened:  appendOpened(nil, sampleOpening()),
 		KindClosed:  appendClosed(nil, sampleClosing(), sampleOpening().Time.Add(12*time.Millisecond)),
 		KindRefused: appendRefused(nil, refused, sampleClosing()),
-		KindSummary: appendSummary(nil, sampleOpening().Invocation, sampleRefusals()),
+		KindSummary: appendSummary(nil, sampleOpening().Invocation, PlaneData, sampleRefusals()),
 	}
 }
 
@@ -234,7 +234,7 @@ func TestEntry_IsBoundedWhateverCallersSend(t *testing.T) {
 			}
 			for kind, data := range map[Kind][]byte{
 				KindOpened: appendOpened(nil, o), KindClosed: appendClosed(nil, c, o.Time),
-				KindRefused: appendRefused(nil, o, c), KindSummary: appendSummary(nil, o.Invocation, r),
+				KindRefused: appendRefused(nil, o, c), KindSummary: appendSummary(nil, o.Invocation, PlaneData, r),
 			} {
 				if len(data) > MaxEntry || !utf8.Valid(data) {
 					t.Errorf("%s entry has %d bytes, valid UTF-8 %t; want at most %d, and valid", kind, len(data), utf8.Valid(data), MaxEntry)

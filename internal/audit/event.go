@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -9,7 +10,7 @@ import (
 )
 
 // Event is the record of one call: the merge of its entries, and its place in the
-// order of all events. A SUMMARY stands for several calls.
+// order of all events. A SUMMARY stands for several calls of one plane.
 type Event struct {
 	// Sequence is the event's place in the total order, consecutive from 1.
 	Sequence   int64
@@ -17,6 +18,7 @@ type Event struct {
 	Invocation uuid.UUID
 	Replica    uuid.UUID
 	Epoch      int64
+	Plane      Plane
 
 	Time      time.Time
 	Duration  time.Duration
@@ -37,6 +39,14 @@ type Event struct {
 	Agent    string // the agent's id
 	AgentUID uuid.UUID
 	Endpoint string
+
+	// Resource is the name of what a management call was about.
+	Resource string
+	// Revision is the configuration revision that a management call made; 0 for none.
+	Revision int64
+	// Before and After are the resource that a management call changed, as JSON objects
+	// without secrets; nil for none.
+	Before, After []byte
 
 	Method  string
 	Dialect string
@@ -124,7 +134,7 @@ func Merge(opened, closed *Entry) (Event, error) {
 	case closed != nil && closed.Kind != KindClosed:
 		return e, fmt.Errorf("merge: %w: a closing is of kind %q", ErrMalformed, closed.Kind)
 	case opened == nil:
-		e.Invocation, e.Count = closed.Closing.Invocation, 1
+		e.Invocation, e.Count, e.Plane = closed.Closing.Invocation, 1, PlaneData
 		// The only time that is left; the call began Duration earlier.
 		e.Time = closed.Time.Add(-closed.Closing.Duration)
 		e.close(&closed.Closing)
@@ -157,7 +167,7 @@ func Merge(opened, closed *Entry) (Event, error) {
 }
 
 func (e *Event) open(o *Opening) {
-	e.Invocation, e.Time = o.Invocation, o.Time
+	e.Invocation, e.Time, e.Plane, e.Resource = o.Invocation, o.Time, cmp.Or(o.Plane, PlaneData), o.Resource
 	e.Caller, e.CallerUID, e.Team, e.SourceAddress, e.UserAgent = o.Caller, o.CallerUID, o.Team, o.SourceAddress, o.UserAgent
 	e.Agent, e.AgentUID, e.Endpoint = o.Agent, o.AgentUID, o.Endpoint
 	e.Method, e.Dialect, e.UpstreamDialect, e.RequestID, e.MessageID = o.Method, o.Dialect, o.UpstreamDialect, o.RequestID, o.MessageID
@@ -179,5 +189,14 @@ func (e *Event) close(c *Closing) {
 	}
 	if c.ContextID != "" {
 		e.ContextID = c.ContextID
+	}
+	if m := c.Management; m != nil {
+		e.Plane, e.Revision, e.Before, e.After = PlaneManagement, m.Revision, m.Before, m.After
+		if m.Resource != "" {
+			e.Resource = m.Resource
+		}
+		if m.Decision != nil {
+			e.Decision = m.Decision
+		}
 	}
 }

@@ -34,6 +34,20 @@ func closed(id uuid.UUID) *audit.Entry {
 	}}
 }
 
+func managed(id uuid.UUID) *audit.Entry {
+	return &audit.Entry{Kind: audit.KindOpened, Time: noon, Opening: audit.Opening{
+		Invocation: id, Time: noon, Plane: audit.PlaneManagement, Resource: "agents/asked", Decision: &audit.Decision{Permitted: true},
+	}}
+}
+
+func changed(id uuid.UUID) *audit.Entry {
+	return &audit.Entry{Kind: audit.KindClosed, Time: noon.Add(time.Second), Closing: audit.Closing{
+		Invocation: id, Outcome: audit.Succeeded, Management: &audit.ManagementEnd{
+			Resource: "agents/learned", Revision: 7, Before: []byte(`{"a":1}`), After: []byte(`{"a":2}`), Decision: &audit.Decision{Action: "later"},
+		},
+	}}
+}
+
 func TestMerge_MakesOneEventOfWhatThereIs(t *testing.T) {
 	refused := &audit.Entry{Kind: audit.KindRefused, Opening: opened(first).Opening, Closing: audit.Closing{
 		Invocation: first, Outcome: audit.Refused, Error: &audit.CallError{Code: 1},
@@ -44,18 +58,33 @@ func TestMerge_MakesOneEventOfWhatThereIs(t *testing.T) {
 	}{
 		"both halves": {opened(first), closed(first), audit.Event{
 			Invocation: first, Time: noon, Agent: "echo", Endpoint: "http://a", TaskID: "asked", ContextID: "learned",
-			Duration: time.Second, Outcome: audit.Succeeded, Count: 1,
+			Duration: time.Second, Outcome: audit.Succeeded, Count: 1, Plane: audit.PlaneData,
 		}},
 		"interrupted": {opened(first), nil, audit.Event{
 			Invocation: first, Time: noon, Agent: "echo", Endpoint: "http://a", TaskID: "asked", ContextID: "asked",
-			Outcome: audit.Interrupted, Count: 1,
+			Outcome: audit.Interrupted, Count: 1, Plane: audit.PlaneData,
 		}},
 		"end alone": {nil, closed(first), audit.Event{
 			Invocation: first, Time: noon, ContextID: "learned", Duration: time.Second, Outcome: audit.Succeeded, Count: 1,
+			Plane: audit.PlaneData,
 		}},
 		"refused": {refused, nil, audit.Event{
 			Invocation: first, Time: noon, Agent: "echo", Endpoint: "http://a", TaskID: "asked", ContextID: "asked",
-			Outcome: audit.Refused, Error: &audit.CallError{Code: 1}, Count: 1,
+			Outcome: audit.Refused, Error: &audit.CallError{Code: 1}, Count: 1, Plane: audit.PlaneData,
+		}},
+		"a management call": {managed(first), changed(first), audit.Event{
+			Invocation: first, Time: noon, Plane: audit.PlaneManagement, Resource: "agents/learned", Revision: 7,
+			Before: []byte(`{"a":1}`), After: []byte(`{"a":2}`), Decision: &audit.Decision{Action: "later"},
+			Outcome: audit.Succeeded, Count: 1,
+		}},
+		"an interrupted management call": {managed(first), nil, audit.Event{
+			Invocation: first, Time: noon, Plane: audit.PlaneManagement, Resource: "agents/asked", Decision: &audit.Decision{Permitted: true},
+			Outcome: audit.Interrupted, Count: 1,
+		}},
+		"the end of a management call alone": {nil, changed(first), audit.Event{
+			Invocation: first, Time: noon.Add(time.Second), Plane: audit.PlaneManagement, Resource: "agents/learned", Revision: 7,
+			Before: []byte(`{"a":1}`), After: []byte(`{"a":2}`), Decision: &audit.Decision{Action: "later"},
+			Outcome: audit.Succeeded, Count: 1,
 		}},
 	}
 	for name, tc := range tests {
@@ -154,6 +183,18 @@ func TestParseFilter_TakesNamesAndIDs(t *testing.T) {
 		if got, err := audit.ParseFilter(text); err == nil {
 			t.Errorf("ParseFilter(%s) = %v, want an error: names are exact", text, got)
 		}
+	}
+	for _, text := range []string{`plane=MANAGEMENT`, `plane="PLANE_MANAGEMENT"`} {
+		got, err := audit.ParseFilter(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || got[0].Value != string(audit.PlaneManagement) {
+			t.Errorf("ParseFilter(%s) = %v", text, got)
+		}
+	}
+	if got, err := audit.ParseFilter(`plane=CONTROL`); err == nil {
+		t.Errorf("ParseFilter = %v, want an error", got)
 	}
 	_, err := audit.ParseFilter(`outcome=DONE`)
 	if e, ok := errors.AsType[*filter.Error](err); !ok || !slices.Contains(e.Allowed, "INTERRUPTED") || !strings.Contains(err.Error(), "position 9") {

@@ -33,7 +33,7 @@ type flood struct {
 	all     bucket
 	sources map[netip.Prefix]*list.Element // of *source
 	recent  list.List                      // the source heard of last is in front
-	counts  *counts                        // nil when nothing is counted
+	counts  map[Plane]*counts              // of the planes of which something is counted
 }
 
 type source struct {
@@ -42,7 +42,7 @@ type source struct {
 }
 
 func newFlood() *flood {
-	f := &flood{sources: make(map[netip.Prefix]*list.Element)}
+	f := &flood{sources: make(map[netip.Prefix]*list.Element), counts: make(map[Plane]*counts)}
 	f.recent.Init()
 	return f
 }
@@ -94,33 +94,33 @@ func (f *flood) source(prefix netip.Prefix) *source {
 }
 
 // count counts a call that has no entry of its own.
-func (f *flood) count(address, reason string, authenticated bool, now time.Time) {
-	prefix := sourceOf(address)
+func (f *flood) count(plane Plane, address, reason string, authenticated bool, now time.Time) {
+	prefix, plane := sourceOf(address), cmp.Or(plane, PlaneData)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.counts == nil {
-		f.counts = newCounts(now)
+	if f.counts[plane] == nil {
+		f.counts[plane] = newCounts(now)
 	}
-	f.counts.add(prefix, cmp.Or(reason, noReason), authenticated, now)
+	f.counts[plane].add(prefix, cmp.Or(reason, noReason), authenticated, now)
 }
 
-// take returns what was counted and begins anew; nil means nothing.
-func (f *flood) take() *counts {
+// take returns what was counted of a plane and begins anew; nil means nothing.
+func (f *flood) take(plane Plane) *counts {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := f.counts
-	f.counts = nil
+	c := f.counts[plane]
+	delete(f.counts, plane)
 	return c
 }
 
 // giveBack puts back what could not be recorded.
-func (f *flood) giveBack(c *counts) {
+func (f *flood) giveBack(plane Plane, c *counts) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.counts != nil {
-		c.merge(f.counts)
+	if since := f.counts[plane]; since != nil {
+		c.merge(since)
 	}
-	f.counts = c
+	f.counts[plane] = c
 }
 
 // counts are the calls since the last summary.

@@ -18,14 +18,20 @@ const (
 	FieldOutcome         = "outcome"
 	FieldUpstreamDialect = "upstream_dialect"
 	FieldTime            = "time"
+	FieldPlane           = "plane"
+	FieldResource        = "resource"
 )
 
-// prefixOutcome is what the names of outcomes begin with where events are read.
-const prefixOutcome = "OUTCOME_"
+// prefixOutcome and prefixPlane are what the names of outcomes and planes begin with
+// where events are read.
+const (
+	prefixOutcome = "OUTCOME_"
+	prefixPlane   = "PLANE_"
+)
 
 // ParseFilter reads a filter of events. Agents and teams may be given with or without
-// "agents/" and "teams/", outcomes with or without "OUTCOME_"; the conditions have none
-// of them. The error is a [*filter.Error].
+// "agents/" and "teams/", outcomes with or without "OUTCOME_", planes with or without
+// "PLANE_"; the conditions have none of them. The error is a [*filter.Error].
 func ParseFilter(text string) ([]filter.Condition, error) {
 	conditions, err := filter.Parse(text, filter.Fields{
 		FieldAgent:           {Type: filter.String},
@@ -35,6 +41,8 @@ func ParseFilter(text string) ([]filter.Condition, error) {
 		FieldOutcome:         {Type: filter.Enum, Values: outcomes()},
 		FieldUpstreamDialect: {Type: filter.String},
 		FieldTime:            {Type: filter.Time},
+		FieldPlane:           {Type: filter.Enum, Values: planes()},
+		FieldResource:        {Type: filter.String},
 	})
 	if err != nil {
 		return nil, err
@@ -47,9 +55,16 @@ func ParseFilter(text string) ([]filter.Condition, error) {
 			c.Value = strings.TrimPrefix(c.Value, "teams/")
 		case FieldOutcome:
 			c.Value = strings.TrimPrefix(c.Value, prefixOutcome)
+		case FieldPlane:
+			c.Value = strings.TrimPrefix(c.Value, prefixPlane)
 		}
 	}
 	return conditions, nil
+}
+
+// planes are the values of a plane, the short names first.
+func planes() []string {
+	return []string{string(PlaneData), string(PlaneManagement), prefixPlane + string(PlaneData), prefixPlane + string(PlaneManagement)}
 }
 
 // outcomes are the values of an outcome: the short names first, which errors list first.

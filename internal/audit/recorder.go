@@ -109,11 +109,12 @@ func (r *SpoolRecorder) Open(o *Opening) error {
 	}
 	buf := r.buffer()
 	*buf = appendOpened((*buf)[:0], o)
-	r.reserve.open.Add(1)
+	room := closingRoom(o.Plane == PlaneManagement)
+	r.reserve.open.Add(room)
 	_, err := r.spool.AppendOpening(*buf)
 	r.buffers.Put(buf)
 	if err != nil {
-		r.reserve.open.Add(-1)
+		r.reserve.open.Add(-room)
 		r.metrics.Unrecorded(KindOpened)
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -133,7 +134,7 @@ func (r *SpoolRecorder) Close(c *Closing) error {
 	buf := r.buffer()
 	*buf = appendClosed((*buf)[:0], c, r.clock.Now())
 	_, err := r.spool.Append(*buf)
-	r.reserve.open.Add(-1)
+	r.reserve.open.Add(-closingRoom(c.Management != nil))
 	r.buffers.Put(buf)
 	if err != nil {
 		r.metrics.Unrecorded(KindClosed)
@@ -167,6 +168,7 @@ func (r *SpoolRecorder) RecordAnonymous(o *Opening, c *Closing) error {
 }
 
 func (r *SpoolRecorder) unauthenticated(o *Opening, c *Closing) error {
+	// Both planes share the limits: a flood is one, wherever it goes.
 	if !r.flood.allow(o.SourceAddress, r.clock.Now()) {
 		r.count(o, c, false)
 		return nil
@@ -205,7 +207,7 @@ func (r *SpoolRecorder) count(o *Opening, c *Closing, authenticated bool) {
 	case c.Outcome == Succeeded:
 		reason = servedReason
 	}
-	r.flood.count(o.SourceAddress, reason, authenticated, r.clock.Now())
+	r.flood.count(o.Plane, o.SourceAddress, reason, authenticated, r.clock.Now())
 }
 
 // Ready returns ErrUnavailable when a new call could not be recorded.
@@ -245,25 +247,29 @@ func (r *SpoolRecorder) Run(ctx context.Context) error {
 	}
 }
 
-// Flush records as one entry what was counted since the last time. After an error the
-// counts are kept for the next time.
+// Flush records as one entry of each plane what was counted since the last time. After
+// an error the counts are kept for the next time.
 func (r *SpoolRecorder) Flush() error {
-	counts := r.flood.take()
+	return errors.Join(r.flush(PlaneData), r.flush(PlaneManagement))
+}
+
+func (r *SpoolRecorder) flush(plane Plane) error {
+	counts := r.flood.take(plane)
 	if counts == nil {
 		return nil
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		r.flood.giveBack(counts)
+		r.flood.giveBack(plane, counts)
 		return fmt.Errorf("make an invocation id: %w", err)
 	}
 	refusals := counts.refusals()
 	buf := r.buffer()
-	*buf = appendSummary((*buf)[:0], id, &refusals)
+	*buf = appendSummary((*buf)[:0], id, plane, &refusals)
 	_, err = r.spool.Append(*buf)
 	r.buffers.Put(buf)
 	if err != nil {
-		r.flood.giveBack(counts)
+		r.flood.giveBack(plane, counts)
 		return fmt.Errorf("record a summary of refusals: %w", err)
 	}
 	r.metrics.Recorded(KindSummary)

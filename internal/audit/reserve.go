@@ -21,10 +21,12 @@ var (
 )
 
 const (
-	// maxClosing is the room that the largest closing takes in a spool.
+	// maxClosing is the room that the largest closing of the data plane takes in a spool.
 	maxClosing = 24 << 10
 	// recordHead is the room that a record takes besides its data, at most.
 	recordHead = 64
+	// maxManagementClosing is that of a management call, which has documents.
+	maxManagementClosing = MaxEntry + recordHead
 )
 
 // errReserved says that what room there is belongs to the calls that are open.
@@ -34,9 +36,19 @@ var errReserved = errors.New("audit: the room that is left is kept for closing w
 // closing what is open, and is far more than that usually takes. What certainly is not
 // needed for it may take refusals.
 type reserve struct {
-	gauge Gauge        // nil when the spool has none
-	open  atomic.Int64 // calls whose opening is recorded, or may be at any moment, and whose closing is not
-	mu    sync.Mutex   // a look at the room and the append that rests on it are one step
+	gauge Gauge // nil when the spool has none
+	// open is the room for the closings of calls whose opening is recorded, or may be at
+	// any moment, and whose closing is not.
+	open atomic.Int64
+	mu   sync.Mutex // a look at the room and the append that rests on it are one step
+}
+
+// closingRoom is what is kept for the closing of a call.
+func closingRoom(management bool) int64 {
+	if management {
+		return maxManagementClosing
+	}
+	return maxClosing
 }
 
 // append records an entry out of the reserve, unless that would leave less than every
@@ -54,7 +66,7 @@ func (r *reserve) append(s Spool, p []byte) error {
 		// The disk may be full: how much room there is depends on the segment in use.
 		return errReserved
 	}
-	keep := open*maxClosing + st.MaxBytes/10/4
+	keep := open + st.MaxBytes/10/4
 	if st.MaxBytes-st.UsedBytes-int64(len(p))-recordHead < keep {
 		return errReserved
 	}

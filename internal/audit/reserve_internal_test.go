@@ -32,9 +32,24 @@ func TestReserve_TheLargestClosingFitsWhatIsKeptForIt(t *testing.T) {
 			}
 		}
 		c.Invocation = uuid.Max
-		n := len(appendClosed(nil, &c, time.Date(2026, 1, 1, 0, 0, 0, 999_999_000, time.UTC)))
-		if n+recordHead > maxClosing {
-			t.Errorf("%s: a closing of %d bytes, and %d are kept for it", name, n, maxClosing)
+		c.Management = nil
+		now := time.Date(2026, 1, 1, 0, 0, 0, 999_999_000, time.UTC)
+		n := int64(len(appendClosed(nil, &c, now)))
+		if n+recordHead > closingRoom(false) {
+			t.Errorf("%s: a closing of %d bytes, and %d are kept for it", name, n, closingRoom(false))
+		}
+		document := []byte(`{"a":"` + strings.Repeat("x", MaxDocument-8) + `"}`)
+		c.Management = &ManagementEnd{
+			Resource: long, Revision: math.MinInt64, Before: document, After: document,
+			Decision: &Decision{Principal: long, Action: long, Resource: long, Revision: math.MinInt64},
+		}
+		for range maxListed {
+			c.Management.Decision.Rules = append(c.Management.Decision.Rules, long)
+			c.Management.Decision.Context = append(c.Management.Decision.Context, Attribute{long, long})
+		}
+		data := appendClosed(nil, &c, now)
+		if n := int64(len(data)); n+recordHead > closingRoom(true) || n < 2*MaxDocument {
+			t.Errorf("%s: a closing of %d bytes, and %d are kept for it", name, n, closingRoom(true))
 		}
 	}
 }

@@ -162,6 +162,15 @@ func readString(value []byte, limit int) (string, error) {
 	return cut(string(raw), limit), nil
 }
 
+// readDocument reads a JSON object as it stands.
+func readDocument(value []byte, to *[]byte) error {
+	if !isDocument(value) {
+		return fmt.Errorf("%.40s is no resource", value)
+	}
+	*to = bytes.Clone(value)
+	return nil
+}
+
 func readUUID(value []byte, to *uuid.UUID) error {
 	if len(value) != 38 || value[0] != '"' {
 		return fmt.Errorf("%.40s is no UUID", value)

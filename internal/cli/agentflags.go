@@ -38,14 +38,15 @@ type agentFlags struct {
 	trustAuthority           bool
 	prefer                   []string
 	cardShape, cardKeys      string
+	credential               credentialFlags
 }
 
 // agentFlagNames are the flags of agentFlags that create and update share.
 func agentFlagNames() []string {
-	return []string{
+	return append([]string{
 		flagURL, flagVisibility, "display-name", "description", "tag", "alias", flagCard, flagPush, "push-host",
 		"forward-header", "trust-card-authority", flagPrefer, flagCardShape, flagCardKeys,
-	}
+	}, (*credentialFlags)(nil).names()...)
 }
 
 func (f *agentFlags) add(cmd *cobra.Command) {
@@ -73,6 +74,7 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc(flagCardShape, fixed(cardShapes()...)))
 	flags.StringVar(&f.cardKeys, flagCardKeys, "", `file with a JWKS of the keys that the agent's own card is signed with; "-" is standard input`)
 	must(cmd.MarkFlagFilename(flagCardKeys, "json"))
+	f.credential.add(cmd)
 }
 
 func (f *agentFlags) addTeam(p *program, cmd *cobra.Command) {
@@ -99,8 +101,8 @@ func (f *agentFlags) agent(p *program, flags *pflag.FlagSet) (*registryv1.Agent,
 	if err != nil {
 		return nil, nil, err
 	}
-	if f.card == "-" && f.cardKeys == "-" {
-		return nil, nil, usagef("--%s and --%s cannot both be read from standard input", flagCard, flagCardKeys)
+	if err := checkStdin(append([]source{{flagCard, f.card}, {flagCardKeys, f.cardKeys}}, f.credential.sources()...)); err != nil {
+		return nil, nil, err
 	}
 	if len(f.weights) > len(f.urls) {
 		return nil, nil, usagef("there are more --weight than --url")
@@ -129,7 +131,11 @@ func (f *agentFlags) agent(p *program, flags *pflag.FlagSet) (*registryv1.Agent,
 		}
 		a.CardKeys = string(keys)
 	}
-	mask := &fieldmaskpb.FieldMask{}
+	paths, err := f.credential.set(p, flags, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	mask := &fieldmaskpb.FieldMask{Paths: paths}
 	for _, field := range []struct{ flag, path string }{
 		{flagURL, "endpoints"},
 		{flagVisibility, "visibility"},

@@ -31,7 +31,8 @@ func (p *program) agentsCreate() *cobra.Command {
 		Long: `Register an agent under a name. Its card is fetched from URL/.well-known/agent-card.json
 unless --card gives it. Callers reach it in every dialect, whatever it speaks itself.`,
 		Example: `  signalbox agents create echo --url http://127.0.0.1:9999 --team demo --visibility organization
-  signalbox agents create weather --url https://weather.example.com --prefer GRPC/1.0,JSONRPC/1.0`,
+  signalbox agents create weather --url https://weather.example.com --prefer GRPC/1.0,JSONRPC/1.0
+  signalbox agents create billing --url https://billing.example.com --credential-bearer-file env:BILLING_TOKEN`,
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			agent, _, err := f.agent(p, cmd.Flags())
 			if err != nil {
@@ -124,7 +125,9 @@ func (p *program) agentsUpdate() *cobra.Command {
 	var etag string
 	cmd := &cobra.Command{
 		Use: "update NAME", Short: "Change what the flags name of an agent", Args: cobra.ExactArgs(1),
-		Example:           `  signalbox agents update echo --url http://127.0.0.1:9998 --tag internal`,
+		Example: `  signalbox agents update echo --url http://127.0.0.1:9998 --tag internal
+  signalbox agents update weather --credential-bearer-file token.txt
+  signalbox agents update weather --credential-oauth2 client.yaml --ca-file company-ca.pem`,
 		ValidArgsFunction: p.completing(agentNames),
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			agent, mask, err := f.agent(p, cmd.Flags())
@@ -132,6 +135,13 @@ func (p *program) agentsUpdate() *cobra.Command {
 				return err
 			}
 			agent.Name, agent.Etag = full(agentsCollection, args[0]), etag
+			if agent.GetTransportSecurity() != nil {
+				is, err := m.registry.GetAgent(cmd.Context(), &registryv1.GetAgentRequest{Name: agent.GetName()})
+				if err != nil {
+					return doingf(err, "update agent %s", args[0])
+				}
+				f.credential.keepTLS(cmd.Flags(), agent.GetTransportSecurity(), is.GetTransportSecurity())
+			}
 			changed, err := m.registry.UpdateAgent(cmd.Context(), &registryv1.UpdateAgentRequest{Agent: agent, UpdateMask: mask})
 			if err != nil {
 				return doingf(err, "update agent %s", args[0])
@@ -144,7 +154,8 @@ func (p *program) agentsUpdate() *cobra.Command {
 		}),
 	}
 	f.add(cmd)
-	cmd.MarkFlagsOneRequired(agentFlagNames()...)
+	f.credential.addClear(cmd)
+	cmd.MarkFlagsOneRequired(append(agentFlagNames(), flagClearCredential, flagClearTLS)...)
 	addEtag(cmd, &etag)
 	return cmd
 }
@@ -276,6 +287,8 @@ func (p *program) agentDetail(a *registryv1.Agent, server string) table {
 	add("push", enumText(a.GetPush().String(), "PUSH_MODE_"))
 	add("push hosts", strings.Join(a.GetPushAllowedHosts(), ", "))
 	add("headers", strings.Join(a.GetForwardHeaders(), ", "))
+	add("credential", p.credentialText(a.GetCredential())...)
+	add("tls", p.tlsText(a.GetTransportSecurity())...)
 	add("revision", strconv.FormatInt(a.GetRevision(), 10))
 	add("created", p.moment(a.GetCreateTime()))
 	add("changed", p.moment(a.GetUpdateTime()))

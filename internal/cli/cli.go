@@ -131,7 +131,7 @@ machine only.`,
 	root.AddCommand(
 		p.inGroup(groupGateway, p.serveCommand(), p.demoCommand(), p.migrateCommand(), p.benchCommand())...)
 	root.AddCommand(
-		p.inGroup(groupClient, p.callCommand(), p.agentsCommand(), p.teamsCommand(), p.keysCommand(), p.eventsCommand())...)
+		p.inGroup(groupClient, p.callCommand(), p.agentsCommand(), p.teamsCommand(), p.keysCommand(), p.tasksCommand(), p.eventsCommand())...)
 	root.AddCommand(p.versionCommand())
 	return root
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1/auditv1connect"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1/identityv1connect"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1/registryv1connect"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/task/v1/taskv1connect"
 )
 
 // Times of client commands.
@@ -34,6 +35,7 @@ type management struct {
 	registry registryv1connect.RegistryServiceClient
 	identity identityv1connect.IdentityServiceClient
 	audit    auditv1connect.AuditServiceClient
+	tasks    taskv1connect.TaskServiceClient
 	close    func()
 }
 
@@ -59,6 +61,7 @@ func newManagement(s settings) *management {
 		registry: registryv1connect.NewRegistryServiceClient(client, s.server),
 		identity: identityv1connect.NewIdentityServiceClient(client, s.server),
 		audit:    auditv1connect.NewAuditServiceClient(client, s.server),
+		tasks:    taskv1connect.NewTaskServiceClient(client, s.server),
 		close:    transport.CloseIdleConnections,
 	}
 }

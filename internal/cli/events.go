@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,17 @@ const (
 	presetEvents     = 50
 )
 
+// The planes as the user writes them. Without a choice events are those of calls of
+// agents: reading the record is a management call itself, and would fill every list.
+const (
+	planeData       = "data"
+	planeManagement = "management"
+	planeAll        = "all"
+)
+
+// planeCondition finds a condition on the plane in a filter.
+var planeCondition = regexp.MustCompile(`(?:^|AND)\s*plane\s*[=!:]`)
+
 func (p *program) eventsCommand() *cobra.Command {
 	cmd := parent("events", "Read the record of calls", p.eventsList(), p.eventsGet(), p.eventsTail())
 	cmd.Aliases = []string{"event"}
@@ -31,21 +43,56 @@ func (p *program) eventsCommand() *cobra.Command {
 // eventFlags say which events are wanted.
 type eventFlags struct {
 	filter, agent, team, caller, method, outcome, upstream, since string
+	plane, resource                                               string
+	management                                                    bool
 }
 
 func (f *eventFlags) add(p *program, cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.filter, "filter", "", `conditions "field op value" joined by AND; fields: agent, team, caller, method, outcome, upstream_dialect, time`)
+	flags.StringVar(&f.filter, "filter", "", `conditions "field op value" joined by AND; fields: agent, team, caller, method, outcome, upstream_dialect, time, plane, resource`)
 	flags.StringVar(&f.agent, "agent", "", "only calls of this agent")
 	must(cmd.RegisterFlagCompletionFunc("agent", p.completing(agentNames)))
 	flags.StringVar(&f.team, "team", "", "only calls by this team")
 	must(cmd.RegisterFlagCompletionFunc("team", p.completing(teamNames)))
 	flags.StringVar(&f.caller, "caller", "", `only calls by this caller: TEAM/KEY or "admin"`)
-	flags.StringVar(&f.method, "method", "", "only calls of this method, for example SendMessage")
+	flags.StringVar(&f.method, "method", "", "only calls of this method, for example SendMessage or UpdateAgent")
 	flags.StringVar(&f.outcome, "outcome", "", "only calls that ended so: "+strings.Join(outcomeNames(), ", "))
 	must(cmd.RegisterFlagCompletionFunc("outcome", fixed(outcomeNames()...)))
 	flags.StringVar(&f.upstream, "upstream-dialect", "", "only calls for which this was spoken with the agent, for example GRPC/1.0")
 	must(cmd.RegisterFlagCompletionFunc("upstream-dialect", fixed(dialectNames()...)))
+}
+
+// addPlane adds the flags that choose the plane.
+func (f *eventFlags) addPlane(p *program, cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVar(&f.management, planeManagement, false, "management calls instead of calls of agents: who read or changed what")
+	flags.StringVar(&f.plane, "plane", "", "calls of this plane: data (agents; the preset), management, or all")
+	must(cmd.RegisterFlagCompletionFunc("plane", fixed(planeData, planeManagement, planeAll)))
+	flags.StringVar(&f.resource, "resource", "", "only management calls about this resource, for example agents/echo or teams/demo/keys/ci")
+	must(cmd.RegisterFlagCompletionFunc("resource", p.completing(func(ctx context.Context, m *management) ([]string, error) {
+		names, err := agentNames(ctx, m)
+		for i := range names {
+			names[i] = full(agentsCollection, names[i])
+		}
+		return names, err
+	})))
+}
+
+// chosen returns the plane that the flags choose.
+func (f *eventFlags) chosen() (string, error) {
+	switch {
+	case f.plane != "" && f.plane != planeData && f.plane != planeManagement && f.plane != planeAll:
+		return "", usagef("--plane: %q is not one of data, management, all", f.plane)
+	case f.management && f.plane != "" && f.plane != planeManagement:
+		return "", usagef("--management and --plane %s exclude each other", f.plane)
+	case f.plane != "":
+		return f.plane, nil
+	case f.management, f.resource != "":
+		return planeManagement, nil
+	case planeCondition.MatchString(f.filter):
+		return planeAll, nil
+	}
+	return planeData, nil
 }
 
 // text is the filter that the flags mean together.
@@ -53,6 +100,16 @@ func (f *eventFlags) text(p *program) (string, error) {
 	all := []string{}
 	if f.filter != "" {
 		all = append(all, f.filter)
+	}
+	plane, err := f.chosen()
+	if err != nil {
+		return "", err
+	}
+	if plane != planeAll {
+		all = append(all, condition("plane", "=", strings.ToUpper(plane)))
+	}
+	if f.resource != "" {
+		all = append(all, condition("resource", "=", f.resource))
 	}
 	if f.agent != "" {
 		all = append(all, condition("agent", "=", full(agentsCollection, f.agent)))
@@ -67,7 +124,11 @@ func (f *eventFlags) text(p *program) (string, error) {
 		}
 		all = append(all, condition("caller", "=", caller))
 	}
-	if f.method != "" {
+	switch {
+	case f.method == "":
+	case plane == planeManagement && !strings.Contains(f.method, "/"):
+		all = append(all, condition("method", ":", "/"+f.method))
+	default:
 		all = append(all, condition("method", "=", f.method))
 	}
 	if f.outcome != "" {
@@ -96,6 +157,7 @@ func (p *program) eventsList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List events, the newest first", Args: cobra.NoArgs,
 		Example: `  signalbox events list --agent echo --since 1h
+  signalbox events list --management --resource agents/echo
   signalbox events list --filter 'outcome != "SUCCEEDED" AND time >= "2027-01-31T08:00:00Z"' -o json`,
 		RunE: p.managed(func(cmd *cobra.Command, _ []string, m *management) error {
 			if err := checkLimit(limit); err != nil {
@@ -110,7 +172,7 @@ func (p *program) eventsList() *cobra.Command {
 				return doingf(err, "list events")
 			}
 			return p.print(&auditv1.ListEventsResponse{Events: events}, func() table {
-				t := table{header: eventHeader(), empty: "there is no such event that this key may see; the event of a call appears within a second"}
+				t := table{header: f.header(), empty: "there is no such event that this key may see; the event of a call appears within a second"}
 				for _, e := range events {
 					t.rows = append(t.rows, p.eventRow(e))
 				}
@@ -119,6 +181,7 @@ func (p *program) eventsList() *cobra.Command {
 		}),
 	}
 	f.add(p, cmd)
+	f.addPlane(p, cmd)
 	cmd.Flags().StringVar(&f.since, "since", "", "only calls that began after this: a duration before now such as 10m or 7d, or a time")
 	addLimit(cmd, &limit, presetEvents)
 	return cmd
@@ -127,12 +190,19 @@ func (p *program) eventsList() *cobra.Command {
 func (p *program) eventsGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get EVENT", Aliases: []string{"show"}, Short: "Show an event in full", Args: cobra.ExactArgs(1),
+		Long: `Show an event in full. What a management call changed follows line by line: "+" is a value
+that is new, "-" one that is gone, "~" one that is another. -o json has the whole resource
+before and after.`,
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			event, err := m.audit.GetEvent(cmd.Context(), &auditv1.GetEventRequest{Name: full(eventsCollection, args[0])})
 			if err != nil {
 				return doingf(err, "get event %s", args[0])
 			}
-			return p.print(event, func() table { return p.eventDetail(event) })
+			return p.print(event, func() table {
+				t := p.eventDetail(event)
+				t.below = changeTable(event)
+				return t
+			})
 		}),
 	}
 }
@@ -151,15 +221,16 @@ func (p *program) eventsTail() *cobra.Command {
 			if cmd.Flags().Changed("after") {
 				req.AfterSequence = &after
 			}
-			return doingf(p.tail(cmd.Context(), m, req), "tail events")
+			return doingf(p.tail(cmd.Context(), m, req, f.header()), "tail events")
 		}),
 	}
 	f.add(p, cmd)
+	f.addPlane(p, cmd)
 	cmd.Flags().Int64Var(&after, "after", 0, "begin after the event with this sequence; with the next event unless given")
 	return cmd
 }
 
-func (p *program) tail(ctx context.Context, m *management, req *auditv1.TailEventsRequest) error {
+func (p *program) tail(ctx context.Context, m *management, req *auditv1.TailEventsRequest, header []string) error {
 	stream, err := m.audit.TailEvents(ctx, req)
 	if err != nil {
 		return err
@@ -174,7 +245,7 @@ func (p *program) tail(ctx context.Context, m *management, req *auditv1.TailEven
 		if p.flags.output == outputTable {
 			row := fixedRow(p.eventRow(event))
 			if first {
-				row = fixedRow(eventHeader()) + "\n" + row
+				row = fixedRow(header) + "\n" + row
 			}
 			first = false
 			err = p.line(row)
@@ -204,6 +275,15 @@ func eventHeader() []string {
 	return []string{"TIME", "AGENT", "METHOD", "CALLER", "OUTCOME", "TOOK", "EVENT"}
 }
 
+// header is that of the plane that the flags choose.
+func (f *eventFlags) header() []string {
+	header := eventHeader()
+	if plane, err := f.chosen(); err == nil && plane != planeData {
+		header[1] = "RESOURCE"
+	}
+	return header
+}
+
 func (p *program) eventRow(e *auditv1.Event) []string {
 	outcome := enumText(e.GetOutcome().String(), outcomePrefix)
 	if r := e.GetError().GetReason(); r != "" {
@@ -216,8 +296,12 @@ func (p *program) eventRow(e *auditv1.Event) []string {
 	if e.GetCount() > 1 {
 		outcome += fmt.Sprintf(" (%d calls)", e.GetCount())
 	}
+	about, method := short(e.GetAgent()), e.GetMethod()
+	if e.GetPlane() == auditv1.Plane_PLANE_MANAGEMENT {
+		about, method = e.GetResource(), method[strings.LastIndexByte(method, '/')+1:]
+	}
 	return []string{
-		p.when(e.GetTime()), short(e.GetAgent()), e.GetMethod(), shortKey(e.GetCaller()), outcome,
+		p.when(e.GetTime()), about, method, shortKey(e.GetCaller()), outcome,
 		took(e.GetDuration()), short(e.GetName()),
 	}
 }
@@ -287,6 +371,8 @@ func (p *program) eventDetail(e *auditv1.Event) table {
 	add("from", oneLine(e.GetSourceAddress()+" "+e.GetUserAgent()))
 	add("agent", e.GetAgent())
 	add("endpoint", e.GetEndpoint())
+	add("resource", e.GetResource())
+	number("revision", e.GetRevision(), "")
 	add("method", e.GetMethod())
 	add("dialect", dialectText(e))
 	add("request", e.GetRequestId())

@@ -55,6 +55,8 @@ func nextSteps(reason string, metadata map[string]string) []string {
 
 	case "UPSTREAM_UNREACHABLE":
 		return []string{"is the agent running? See where it should be: signalbox agents get NAME"}
+	case "UPSTREAM_CREDENTIAL":
+		return []string{"see what the agent is shown: signalbox agents get NAME; give it anew with: signalbox agents update NAME --credential-…"}
 	case "UPSTREAM_TIMEOUT":
 		return []string{"long work is better streamed (--stream) or left alone (--no-wait, then --get TASK)"}
 	case "INVALID_AGENT_RESPONSE":
@@ -74,7 +76,15 @@ func nextSteps(reason string, metadata map[string]string) []string {
 	case "REQUEST_TOO_LARGE":
 		return []string{"send less, or start the gateway with a larger --limits-request-bytes"}
 	case "TASK_NOT_FOUND":
-		return []string{"tasks belong to the key that began them: is it the same --key, and the same agent?"}
+		return []string{
+			"tasks belong to the key that began them: is it the same --key, and the same agent?",
+			"one that was begun past the gateway is given to a key with: signalbox tasks adopt AGENT TASK --owner TEAM/KEY",
+		}
+	case "TASK_OWNED":
+		return []string{
+			"see whose it is: signalbox tasks owner AGENT TASK; what has an owner cannot be adopted",
+			"adopt the others with --skip",
+		}
 	case "TASK_NOT_CANCELABLE":
 		return []string{"the task has ended already: see it with --get TASK"}
 	case "CONTEXT_NOT_USABLE":

@@ -127,6 +127,7 @@ func TestReport_SaysWhatWhyAndWhatNext(t *testing.T) {
 			want: `error: call echo: Task not found
   code    -32001
   next    tasks belong to the key that began them: is it the same --key, and the same agent?
+          one that was begun past the gateway is given to a key with: signalbox tasks adopt AGENT TASK --owner TEAM/KEY
 `,
 		},
 		{

@@ -35,7 +35,7 @@ func TestTail_PassesOverSignsOfLife(t *testing.T) {
 	} {
 		p, out, _ := quiet(format)
 		m := newManagement(settings{server: server.URL})
-		err := p.tail(t.Context(), m, &auditv1.TailEventsRequest{})
+		err := p.tail(t.Context(), m, &auditv1.TailEventsRequest{}, eventHeader())
 		m.close()
 		if err == nil || !strings.Contains(err.Error(), errTailEnded.Error()) {
 			t.Errorf("%s: tail = %v, want that the stream ended", format, err)

@@ -146,6 +146,9 @@ func (c *call) send(ctx context.Context, out *upstream.Request) (resp answered, 
 		if f := c.ended(ctx); f != nil {
 			return answered{}, f
 		}
+		if f := c.unproven(err); f != nil {
+			return answered{}, f
+		}
 		var again bool
 		if last, again = c.unreachable(err); !again {
 			return answered{}, last
@@ -159,12 +162,12 @@ func (c *call) send(ctx context.Context, out *upstream.Request) (resp answered, 
 // not known.
 func (c *call) roundTripTo(ctx context.Context, endpoint int, out *upstream.Request, inst *instance) (*http.Response, error) {
 	if !out.SubscribesByPOST() {
-		return c.p.cfg.Upstream.RoundTrip(c.upstreamRequest(ctx, endpoint, out))
+		return c.way().RoundTrip(c.upstreamRequest(ctx, endpoint, out))
 	}
 	if inst.subscribesByGET.Load() {
-		return c.p.cfg.Upstream.RoundTrip(c.upstreamRequest(ctx, endpoint, out.ByGET()))
+		return c.way().RoundTrip(c.upstreamRequest(ctx, endpoint, out.ByGET()))
 	}
-	resp, err := c.p.cfg.Upstream.RoundTrip(c.upstreamRequest(ctx, endpoint, out))
+	resp, err := c.way().RoundTrip(c.upstreamRequest(ctx, endpoint, out))
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +185,7 @@ func (c *call) roundTripTo(ctx context.Context, endpoint int, out *upstream.Requ
 	if e, known := a2a.ErrorFromREST(out.Op, out.Dialect.Version, resp.StatusCode, refusal); known && e.Code == codeTaskNotFound && len(refusal) > 0 && resp.StatusCode == http.StatusNotFound && e.Reason != "" {
 		return resp, nil // the agent knows the verb, and not the task
 	}
-	second, err := c.p.cfg.Upstream.RoundTrip(c.upstreamRequest(ctx, endpoint, out.ByGET()))
+	second, err := c.way().RoundTrip(c.upstreamRequest(ctx, endpoint, out.ByGET()))
 	switch {
 	case err != nil:
 		return resp, nil //nolint:nilerr // the first answer stands

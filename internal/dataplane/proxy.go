@@ -23,6 +23,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/clock"
+	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/task"
 )
@@ -42,6 +43,13 @@ type PushAddresses interface {
 	// CheckPublic refuses a URL whose host is, or resolves to, a loopback, private or
 	// link-local address; loopback tells that loopback passes nevertheless.
 	CheckPublic(ctx context.Context, rawURL string, loopback bool) error
+}
+
+// AgentTransports knows the way to each agent.
+type AgentTransports interface {
+	// For returns what carries requests to an agent together with the credential that
+	// it wants. It follows no redirects.
+	For(*registry.Agent) http.RoundTripper
 }
 
 // Limits bounds calls. A zero field has the default of its comment.
@@ -98,7 +106,9 @@ type Config struct {
 	Tasks     *task.Ledger      // required
 	Recorder  audit.Recorder    // required
 	Upstream  http.RoundTripper // required; must follow no redirects
-	Push      PushAddresses     // required
+	// Agents is the way to each agent, with its credential; nil means Upstream for all.
+	Agents AgentTransports
+	Push   PushAddresses // required
 	// PushNotes remembers push configs; nil means nobody does.
 	PushNotes PushNotes
 	// PageSeal seals page tokens; required. All replicas share its key.

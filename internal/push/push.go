@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
@@ -90,6 +91,8 @@ type Store interface {
 
 // Target is where and how an agent is called.
 type Target struct {
+	// Agent is whose credential is shown; nil shows none.
+	Agent *registry.Agent
 	// Dialect is what is spoken there.
 	Dialect a2a.Dialect
 	// URL is the address to call. It must not be changed.

@@ -87,7 +87,7 @@ func target(agent *snapshot.Agent, c Config) (Target, error) {
 	if i >= len(up.URLs) {
 		return Target{}, errNotSpoken
 	}
-	return Target{Dialect: up.Dialect, URL: up.URLs[i], Tenant: up.Tenant}, nil
+	return Target{Agent: agent.Agent, Dialect: up.Dialect, URL: up.URLs[i], Tenant: up.Tenant}, nil
 }
 
 // spoken finds the interface at which an agent is asked for a config that it was given

@@ -103,12 +103,13 @@ func checkInterface(n int, i a2a.Interface) error {
 
 // fetchCard looks for the card of an agent at its endpoints, in their order, for
 // FetchTimeout in all. When there is none it returns what stands in its place.
-func (s *Service) fetchCard(ctx context.Context, endpoints []Endpoint) foundCard {
+func (s *Service) fetchCard(ctx context.Context, a *Agent) foundCard {
+	endpoints := a.Endpoints
 	ctx, cancel := context.WithTimeout(ctx, s.fetchTimeout)
 	defer cancel()
 	var first error
 	for i, e := range endpoints {
-		found, err := s.fetchFrom(ctx, e.URL, len(endpoints)-i)
+		found, err := s.fetchFrom(ctx, a, e.URL, len(endpoints)-i)
 		if err == nil {
 			return found
 		}
@@ -125,13 +126,13 @@ func (s *Service) fetchCard(ctx context.Context, endpoints []Endpoint) foundCard
 }
 
 // fetchFrom asks one endpoint, for its share of the time that is left.
-func (s *Service) fetchFrom(ctx context.Context, address string, left int) (foundCard, error) {
+func (s *Service) fetchFrom(ctx context.Context, a *Agent, address string, left int) (foundCard, error) {
 	if deadline, ok := ctx.Deadline(); ok && left > 1 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 		defer cancel()
 	}
-	card, err := s.cards.FetchCard(ctx, address)
+	card, err := s.cards.FetchCard(ctx, a, address)
 	if err != nil {
 		return foundCard{}, err
 	}

@@ -90,7 +90,7 @@ func (s *Service) Import(ctx context.Context, author string, d ImportDraft) (Age
 func (s *Service) fetchOne(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.fetchTimeout)
 	defer cancel()
-	card, err := s.cards.FetchCard(ctx, address)
+	card, err := s.cards.FetchCard(ctx, nil, address)
 	if errors.Is(err, ErrAddressForbidden) {
 		return nil, &AddressError{Field: "card_url", URL: address, Err: err}
 	}

@@ -22,7 +22,7 @@ func (a *Agent) Notes() []string {
 		!slices.ContainsFunc(a.PreferredDialects, func(d a2a.Dialect) bool { return slices.Contains(offered, d) }) {
 		notes = append(notes, fmt.Sprintf("the agent offers none of preferred_dialects; it offers %s", join(offered)))
 	}
-	return notes
+	return append(notes, a.secretNotes()...)
 }
 
 // offeredDialects returns what the agent speaks that the gateway speaks too.

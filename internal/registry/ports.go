@@ -6,7 +6,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/signalbox-dev/signalbox/internal/credential"
 	"github.com/signalbox-dev/signalbox/internal/filter"
+	"github.com/signalbox-dev/signalbox/internal/seal"
 )
 
 // Reader reads agents.
@@ -45,18 +47,39 @@ type Writer interface {
 	DeleteAgent(ctx context.Context, author string, uid uuid.UUID, check func(Agent) error) (int64, error)
 }
 
+// SealedAgent is an agent's secrets as they are kept.
+type SealedAgent struct {
+	UID uuid.UUID
+	ID  string
+	// Kind is that of the credential.
+	Kind credential.Kind
+	// Credential and ClientKey have no KeyID when there is nothing.
+	Credential, ClientKey seal.Sealed
+}
+
+// Sealed keeps secrets. What is done here is no change of the configuration.
+type Sealed interface {
+	// SealedOtherwise returns the agents with secrets that were sealed with another key
+	// than that of the id.
+	SealedOtherwise(ctx context.Context, keyID string) ([]SealedAgent, error)
+	// Reseal replaces an agent's secrets unless they changed since they were read.
+	Reseal(ctx context.Context, was SealedAgent, secret, clientKey seal.Sealed) error
+}
+
 // Store keeps agents.
 type Store interface {
 	Reader
 	Writer
+	Sealed
 }
 
 // CardFetcher fetches agent cards. It dials only what may be dialled.
 type CardFetcher interface {
 	// FetchCard returns the card that an address leads to, byte for byte and not yet
 	// checked: from the address itself when its path ends in ".json", and else from
-	// the well-known paths below it.
-	FetchCard(ctx context.Context, address string) ([]byte, error)
+	// the well-known paths below it. With an agent it shows that agent's credential, and
+	// only to where that may be sent; nil shows none.
+	FetchCard(ctx context.Context, as *Agent, address string) ([]byte, error)
 }
 
 // AddressChecker knows which addresses may be dialled.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/signalbox-dev/signalbox/internal/credential"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
@@ -191,6 +192,12 @@ type Agent struct {
 	CardShape         CardShape
 	CardKeys          string // a JWKS as it was given; empty for none
 	Warnings          []string
+	// Credential is what the gateway shows to the agent; nil for nothing. It is never
+	// changed in place. In lists it has no secret.
+	Credential *credential.Credential
+	// TLS is how gateway and agent know each other in TLS; nil for what the machine
+	// trusts. It is never changed in place. In lists it has no certificates and no key.
+	TLS *credential.TLS
 
 	// Revision counts the changes of what follows, from 1.
 	Revision         int64

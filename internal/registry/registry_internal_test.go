@@ -157,7 +157,7 @@ func (f *fakes) UpdateAgent(_ context.Context, _ string, _ uuid.UUID, edit func(
 	return a, 1, nil
 }
 
-func (f *fakes) FetchCard(ctx context.Context, _ string) ([]byte, error) {
+func (f *fakes) FetchCard(ctx context.Context, _ *Agent, _ string) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
@@ -178,7 +178,7 @@ func (f *fakes) CheckURL(context.Context, string) error { return nil }
 func TestRun_SearchesForAMissingCardEverMoreRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakes{agent: Agent{UID: uuid.New(), ID: "a", CardSource: CardNone, Revision: 1, Endpoints: []Endpoint{{URL: "http://h"}}}}
-		s, err := New(Config{Store: f, Cards: f, Addresses: f, Verifier: f})
+		s, err := New(Config{Store: f, Cards: f, Addresses: f, Verifier: f, Seal: sealer(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +215,7 @@ func TestRun_SearchesForAMissingCardEverMoreRarely(t *testing.T) {
 // slow is an endpoint that never answers, but for one.
 type slow struct{ good string }
 
-func (s slow) FetchCard(ctx context.Context, address string) ([]byte, error) {
+func (s slow) FetchCard(ctx context.Context, _ *Agent, address string) ([]byte, error) {
 	if address == s.good {
 		return []byte(`{"name":"A","url":"http://x/"}`), nil
 	}
@@ -226,17 +226,17 @@ func (s slow) FetchCard(ctx context.Context, address string) ([]byte, error) {
 func TestFetchCard_OneHangingEndpointDoesNotStarveTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakes{}
-		s, err := New(Config{Store: f, Cards: slow{good: "http://c"}, Addresses: f, Verifier: f})
+		s, err := New(Config{Store: f, Cards: slow{good: "http://c"}, Addresses: f, Verifier: f, Seal: sealer(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		found := s.fetchCard(t.Context(), []Endpoint{{URL: "http://a"}, {URL: "http://b"}, {URL: "http://c"}})
+		found := s.fetchCard(t.Context(), &Agent{Endpoints: []Endpoint{{URL: "http://a"}, {URL: "http://b"}, {URL: "http://c"}}})
 		if found.source != CardFetched || time.Since(began) > FetchTimeout {
 			t.Errorf("found %v after %v", found.source, time.Since(began))
 		}
 		began = time.Now()
-		found = s.fetchCard(t.Context(), []Endpoint{{URL: "http://a"}, {URL: "http://b"}})
+		found = s.fetchCard(t.Context(), &Agent{Endpoints: []Endpoint{{URL: "http://a"}, {URL: "http://b"}}})
 		if found.source != CardNone || time.Since(began) > FetchTimeout || len(found.warnings) != 1 {
 			t.Errorf("found %v after %v with %q", found.source, time.Since(began), found.warnings)
 		}
@@ -286,7 +286,7 @@ func TestUseCard_ShowsLittleOfManyInterfacesAndLooksAtAll(t *testing.T) {
 
 func TestChangeCard_TheSameCardLeavesItsSource(t *testing.T) {
 	f := &fakes{card: []byte(`{"name":"New","url":"http://x/","protocolVersion":"0.3.0"}`)}
-	s, err := New(Config{Store: f, Cards: f, Addresses: f, Verifier: f})
+	s, err := New(Config{Store: f, Cards: f, Addresses: f, Verifier: f, Seal: sealer(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

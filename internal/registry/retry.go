@@ -86,7 +86,7 @@ func (s *Service) searchOne(ctx context.Context, uid uuid.UUID) {
 	if err != nil || was.CardSource != CardNone {
 		return // deleted, or found by another replica; an outage shows in the next list
 	}
-	found := s.fetchCard(ctx, was.Endpoints)
+	found := s.fetchCard(ctx, &was)
 	if found.source == CardNone {
 		return
 	}

@@ -13,15 +13,18 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/signalbox-dev/signalbox/internal/clock"
+	"github.com/signalbox-dev/signalbox/internal/credential"
 )
 
 // Config says what a Service is made of.
 type Config struct {
-	// Store, Cards, Addresses and Verifier are required.
+	// Store, Cards, Addresses, Verifier and Seal are required.
 	Store     Store
 	Cards     CardFetcher
 	Addresses AddressChecker
 	Verifier  CardVerifier
+	// Seal seals the secrets of credentials.
+	Seal credential.Sealer
 	// Clock tells the time; nil means the machine's.
 	Clock clock.Clock
 	// FetchTimeout bounds the search for a card; 0 means the constant of that name.
@@ -39,6 +42,7 @@ type Service struct {
 	cards              CardFetcher
 	addresses          AddressChecker
 	verifier           CardVerifier
+	sealer             credential.Sealer
 	clock              clock.Clock
 	fetchTimeout       time.Duration
 	retryMin, retryMax time.Duration
@@ -47,11 +51,12 @@ type Service struct {
 
 // New returns a Service. Its Run must run for missing cards to be searched again.
 func New(cfg Config) (*Service, error) {
-	if cfg.Store == nil || cfg.Cards == nil || cfg.Addresses == nil || cfg.Verifier == nil {
-		return nil, errors.New("registry: Config.Store, Config.Cards, Config.Addresses and Config.Verifier are required")
+	if cfg.Store == nil || cfg.Cards == nil || cfg.Addresses == nil || cfg.Verifier == nil || cfg.Seal == nil {
+		return nil, errors.New("registry: Config.Store, Config.Cards, Config.Addresses, Config.Verifier and Config.Seal are required")
 	}
 	s := &Service{
-		store: cfg.Store, cards: cfg.Cards, addresses: cfg.Addresses, verifier: cfg.Verifier, clock: cfg.Clock, fetchTimeout: cfg.FetchTimeout,
+		store: cfg.Store, cards: cfg.Cards, addresses: cfg.Addresses, verifier: cfg.Verifier, sealer: cfg.Seal,
+		clock: cfg.Clock, fetchTimeout: cfg.FetchTimeout,
 		retryMin: cfg.RetryMin, retryMax: cfg.RetryMax, log: cfg.Logger,
 	}
 	if s.clock == nil {
@@ -92,7 +97,9 @@ type Draft struct {
 	CardShape          CardShape // empty means AUTO
 	CardKeys           string    // a JWKS; empty for none
 	Endpoints          []Endpoint
-	Card               []byte // empty means that the agent's own is fetched
+	Credential         *credential.Given    // nil means none
+	TLS                *credential.GivenTLS // nil means none
+	Card               []byte               // empty means that the agent's own is fetched
 }
 
 // Create registers an agent and returns it with the configuration revision from
@@ -109,7 +116,7 @@ func (s *Service) Create(ctx context.Context, author string, d Draft) (Agent, in
 		}
 		found.set(&a)
 	} else {
-		s.fetchCard(ctx, a.Endpoints).set(&a)
+		s.fetchCard(ctx, &a).set(&a)
 	}
 	return s.create(ctx, author, a)
 }
@@ -154,6 +161,9 @@ func (s *Service) prepare(ctx context.Context, d Draft) (Agent, error) {
 		return Agent{}, err
 	}
 	if err := s.checkEndpoints(ctx, "agent.endpoints", a.Endpoints); err != nil {
+		return Agent{}, err
+	}
+	if err := s.setSecrets(ctx, Agent{UID: a.UID}, &a, secretsUpdate{credential: d.Credential, tls: d.TLS}); err != nil {
 		return Agent{}, err
 	}
 	// The store checks again; this spares a search for a card that would be for nothing.
@@ -227,6 +237,11 @@ type Update struct {
 	CardShape          *CardShape
 	CardKeys           *string
 	Endpoints          *[]Endpoint
+	// Credential and TLS take the place of what is there; their Clear takes it away.
+	Credential      *credential.Given
+	TLS             *credential.GivenTLS
+	ClearCredential bool
+	ClearTLS        bool
 	// Card, when it points to nothing, gives up the present card for the agent's own.
 	Card *[]byte
 	// Etag, when not empty, must be the stored one.
@@ -336,6 +351,10 @@ func (s *Service) change(ctx context.Context, was Agent, u Update) (Agent, error
 			return Agent{}, err
 		}
 	}
+	secrets := secretsUpdate{credential: u.Credential, tls: u.TLS, clearCredential: u.ClearCredential, clearTLS: u.ClearTLS}
+	if err := s.setSecrets(ctx, was, &next, secrets); err != nil {
+		return Agent{}, err
+	}
 	if err := s.changeCard(ctx, was, &next, u); err != nil {
 		return Agent{}, err
 	}
@@ -370,9 +389,11 @@ func (s *Service) changeCard(ctx context.Context, was Agent, next *Agent, u Upda
 		}
 		found.set(next)
 	case u.Card != nil:
-		s.fetchCard(ctx, next.Endpoints).set(next)
-	case was.CardSource != CardInline && (!reflect.DeepEqual(was.Endpoints, next.Endpoints) || fetchForKeys(was, next)):
-		found := s.fetchCard(ctx, next.Endpoints)
+		s.fetchCard(ctx, next).set(next)
+	case was.CardSource != CardInline && (!reflect.DeepEqual(was.Endpoints, next.Endpoints) || fetchForKeys(was, next)),
+		// With a credential an agent may show a card that it did not show before.
+		was.CardSource == CardNone && (was.Credential != next.Credential || was.TLS != next.TLS):
+		found := s.fetchCard(ctx, next)
 		if found.source == CardNone && was.CardSource == CardFetched {
 			// Better the card that was right for the instances before than none.
 			next.Warnings = []string{clip(fmt.Sprintf(

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/signalbox-dev/signalbox/internal/credential"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
@@ -45,7 +46,10 @@ type agentDocument struct {
 	CardVerification   string              `json:"card_verification,omitempty"`
 	CardKeyID          string              `json:"card_key_id,omitempty"`
 	Endpoints          []registry.Endpoint `json:"endpoints"`
-	Etag               string              `json:"etag"`
+	// Credential has all that may be shown of it, its secret not.
+	Credential        *credential.Credential `json:"credential,omitempty"`
+	TransportSecurity *tlsDocument           `json:"transport_security,omitempty"`
+	Etag              string                 `json:"etag"`
 }
 
 func agentDoc(a registry.Agent) agentDocument {
@@ -57,7 +61,8 @@ func agentDoc(a registry.Agent) agentDocument {
 		ForwardHeaders: a.ForwardHeaders, TrustCardAuthority: a.TrustCardAuthority, PreferredDialects: dialectNames(a.PreferredDialects),
 		CardShape: string(a.CardShape), CardKeys: a.CardKeys, Revision: a.Revision,
 		CardSource: string(a.CardSource), CardSHA256: hex.EncodeToString(sum[:]),
-		CardVerification: string(a.CardVerification.State), CardKeyID: a.CardVerification.KeyID, Endpoints: a.Endpoints, Etag: a.Etag,
+		CardVerification: string(a.CardVerification.State), CardKeyID: a.CardVerification.KeyID, Endpoints: a.Endpoints,
+		Credential: a.Credential, TransportSecurity: tlsDoc(a.TLS), Etag: a.Etag,
 	}
 }
 
@@ -98,6 +103,7 @@ func agentOf(row agentRow) (registry.Agent, error) {
 	err := errors.Join(
 		json.Unmarshal(row.AgentRevision.Endpoints, &a.Endpoints),
 		json.Unmarshal(row.AgentRevision.Interfaces, &a.Interfaces),
+		readSecrets(&a, row.Agent),
 	)
 	if err != nil {
 		return registry.Agent{}, fmt.Errorf("read %s: %w", a.Name(), err)
@@ -160,11 +166,17 @@ func (s *Store) CreateAgent(ctx context.Context, author string, a registry.Agent
 			return change{}, err
 		}
 		a.TeamUID, a.Etag = team.UID, newEtag()
+		secrets, err := secretsOf(&a)
+		if err != nil {
+			return change{}, err
+		}
 		err = s.queries.AgentInsert(ctx, tx, dbsqlc.AgentInsertParams{
 			UID: a.UID, AgentID: a.ID, TeamUID: a.TeamUID, DisplayName: a.DisplayName, Description: a.Description, Tags: orEmpty(a.Tags),
 			Visibility: string(a.Visibility), LifecycleState: string(a.State), PushMode: string(a.Push), PushAllowedHosts: orEmpty(a.PushHosts),
 			ForwardHeaders: orEmpty(a.ForwardHeaders), TrustCardAuthority: a.TrustCardAuthority,
 			PreferredDialects: dialectNames(a.PreferredDialects), CardShape: string(a.CardShape), CardKeys: a.CardKeys, Warnings: orEmpty(a.Warnings),
+			Credential: secrets.credential, SealedCredential: secrets.sealedCredential, CredentialKekID: secrets.credentialKEK,
+			TransportSecurity: secrets.tls, SealedClientKey: secrets.sealedKey, ClientKeyKekID: secrets.keyKEK,
 			CurrentRevision: a.Revision, Etag: a.Etag, CreateTime: a.CreateTime, UpdateTime: a.UpdateTime,
 		})
 		if err != nil {
@@ -256,12 +268,18 @@ func (s *Store) SetAgentState(
 			return change{}, err
 		}
 		a.Etag = newEtag()
+		secrets, err := secretsOf(&a)
+		if err != nil {
+			return change{}, err
+		}
 		err = s.queries.AgentUpdate(ctx, tx, dbsqlc.AgentUpdateParams{
 			UID: uid, DisplayName: a.DisplayName, Description: a.Description, Tags: orEmpty(a.Tags), Visibility: string(a.Visibility),
 			LifecycleState: string(a.State), SuspendedFrom: string(a.Suspension.From), SuspendReason: a.Suspension.Reason,
 			SuspendTime: optional(a.Suspension.Time), PushMode: string(a.Push), PushAllowedHosts: orEmpty(a.PushHosts), ForwardHeaders: orEmpty(a.ForwardHeaders),
 			TrustCardAuthority: a.TrustCardAuthority, PreferredDialects: dialectNames(a.PreferredDialects), CardShape: string(a.CardShape),
 			CardKeys: a.CardKeys, Warnings: orEmpty(a.Warnings), CurrentRevision: a.Revision,
+			Credential: secrets.credential, SealedCredential: secrets.sealedCredential, CredentialKekID: secrets.credentialKEK,
+			TransportSecurity: secrets.tls, SealedClientKey: secrets.sealedKey, ClientKeyKekID: secrets.keyKEK,
 			Etag: a.Etag, UpdateTime: a.UpdateTime,
 		})
 		if err != nil {

@@ -15,13 +15,15 @@ import (
 // sqlc: field, operator and order are the caller's choice. Every text of the
 // statement comes from the constants below; values are always parameters.
 
-// agentColumns are those that agentOf reads, without the card.
+// agentColumns are those that agentOf reads, without the card, certificates and what is
+// sealed.
 const agentColumns = `
 SELECT agents.uid, agents.agent_id, agents.team_uid, teams.team_id, agents.display_name, agents.description, agents.tags,
     agents.visibility, agents.lifecycle_state, agents.suspended_from, agents.suspend_reason, agents.suspend_time, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers,
     agents.trust_card_authority, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.warnings, agents.etag, agents.create_time, agents.update_time,
     agent_revisions.revision, agent_revisions.card_source, agent_revisions.card_verification, agent_revisions.card_key_id,
     agent_revisions.endpoints, agent_revisions.interfaces,
+    agents.credential, agents.transport_security - '{ca,certificate}'::text[],
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -61,7 +63,8 @@ func (s *Store) Agents(ctx context.Context, q registry.Query) ([]registry.Agent,
 			&r.Agent.Visibility, &r.Agent.LifecycleState, &r.Agent.SuspendedFrom, &r.Agent.SuspendReason, &r.Agent.SuspendTime, &r.Agent.PushMode, &r.Agent.PushAllowedHosts, &r.Agent.ForwardHeaders,
 			&r.Agent.TrustCardAuthority, &r.Agent.PreferredDialects, &r.Agent.CardShape, &r.Agent.CardKeys, &r.Agent.Warnings, &r.Agent.Etag, &r.Agent.CreateTime, &r.Agent.UpdateTime,
 			&r.AgentRevision.Revision, &r.AgentRevision.CardSource, &r.AgentRevision.CardVerification, &r.AgentRevision.CardKeyID,
-			&r.AgentRevision.Endpoints, &r.AgentRevision.Interfaces, &r.Aliases,
+			&r.AgentRevision.Endpoints, &r.AgentRevision.Interfaces,
+			&r.Agent.Credential, &r.Agent.TransportSecurity, &r.Aliases,
 		)
 		if err != nil {
 			return registry.Agent{}, err

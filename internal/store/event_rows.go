@@ -19,7 +19,7 @@ type eventRow struct {
 // rest of shipping an event.
 var eventColumns = []string{
 	"event_sequence", "ingest_time", "invocation_id", "event_time", "event_count", "outcome", "method", "agent", "agent_uid",
-	"caller", "caller_uid", "team", "task_id", "context_id", "trace_id", "upstream_dialect", "replica_uid", "replica_epoch",
+	"caller", "caller_uid", "team", "task_id", "context_id", "trace_id", "upstream_dialect", "plane", "resource", "replica_uid", "replica_epoch",
 	"opened_number", "closed_number", "opened_entry", "closed_entry",
 }
 
@@ -42,7 +42,7 @@ func copyEvents(rows []eventRow) pgx.CopyFromSource {
 		// pgx has encoded a row before it asks for the next.
 		return append(values[:0],
 			e.Sequence, e.IngestTime, nullable(e.Invocation), e.Time, e.Count, string(e.Outcome), e.Method, e.Agent, nullable(e.AgentUID),
-			e.Caller, nullable(e.CallerUID), e.Team, e.TaskID, e.ContextID, e.TraceID, e.UpstreamDialect, nullable(e.Replica), epoch,
+			e.Caller, nullable(e.CallerUID), e.Team, e.TaskID, e.ContextID, e.TraceID, e.UpstreamDialect, string(e.Plane), e.Resource, nullable(e.Replica), epoch,
 			openedNumber, closedNumber, openedEntry, closedEntry,
 		), nil
 	})

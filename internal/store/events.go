@@ -159,7 +159,8 @@ const maxClockSkew = time.Hour
 
 func eventColumn(field string) (string, bool) {
 	switch field {
-	case audit.FieldAgent, audit.FieldTeam, audit.FieldCaller, audit.FieldMethod, audit.FieldOutcome, audit.FieldUpstreamDialect:
+	case audit.FieldAgent, audit.FieldTeam, audit.FieldCaller, audit.FieldMethod, audit.FieldOutcome, audit.FieldUpstreamDialect,
+		audit.FieldPlane, audit.FieldResource:
 		return field, true
 	case audit.FieldTime:
 		return "event_time", true
@@ -169,7 +170,8 @@ func eventColumn(field string) (string, bool) {
 }
 
 const eventSelect = `SELECT event_sequence, ingest_time, invocation_id, event_time, event_count, outcome, method, agent, agent_uid,
-	caller, caller_uid, team, task_id, context_id, trace_id, upstream_dialect, replica_uid, replica_epoch, opened_entry, closed_entry
+	caller, caller_uid, team, task_id, context_id, trace_id, upstream_dialect, plane, resource, replica_uid, replica_epoch,
+	opened_entry, closed_entry
 FROM events `
 
 // selectEvents is the one query that sqlc does not make: which conditions it has, and so
@@ -200,7 +202,8 @@ func scanEvent(row pgx.CollectableRow) (audit.Event, error) {
 	var agent, caller *uuid.UUID
 	var opened, closed []byte
 	err := row.Scan(&c.Sequence, &c.IngestTime, &c.Invocation, &c.Time, &c.Count, &c.Outcome, &c.Method, &c.Agent, &agent,
-		&c.Caller, &caller, &c.Team, &c.TaskID, &c.ContextID, &c.TraceID, &c.UpstreamDialect, &c.Replica, &c.Epoch, &opened, &closed)
+		&c.Caller, &caller, &c.Team, &c.TaskID, &c.ContextID, &c.TraceID, &c.UpstreamDialect, &c.Plane, &c.Resource,
+		&c.Replica, &c.Epoch, &opened, &closed)
 	if err != nil {
 		return audit.Event{}, err
 	}

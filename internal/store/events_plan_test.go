@@ -73,6 +73,26 @@ func TestList_WithoutAFilterReadsInTheOrderOfTheKey(t *testing.T) {
 	}
 }
 
+func TestList_OfManagementDoesNotReadTheCallsAmongThem(t *testing.T) {
+	pool := pgtest.New(t)
+	fillMonths(t, pool, 2)
+	if _, err := pool.Exec(t.Context(), `UPDATE events SET plane = 'MANAGEMENT', resource = 'agents/a-' || event_sequence
+		WHERE event_sequence % 1000 = 0`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), "VACUUM ANALYZE events"); err != nil {
+		t.Fatal(err)
+	}
+	for filter, index := range map[string]string{
+		"plane=MANAGEMENT": "event_sequence_idx", `resource="agents/a-2000"`: "resource_event_sequence_idx",
+	} {
+		plan := explain(t, pool, query(t, audit.AllTeams(), filter))
+		if strings.Contains(plan, "Rows Removed by Filter") || !strings.Contains(plan, index) {
+			t.Errorf("%s reads calls:\n%s", filter, plan)
+		}
+	}
+}
+
 func TestList_OfATimeReadsItsPartitionsAlone(t *testing.T) {
 	pool := pgtest.New(t)
 	months := fillMonths(t, pool, 6)

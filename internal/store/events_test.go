@@ -38,6 +38,9 @@ func sampleCalls(t *testing.T, r *replica) []*audit.Opening {
 			o.Caller = fmt.Sprintf("teams/team-%d/keys/k%d", i%5, i)
 			o.Method = []string{"SendMessage", "GetTask"}[i%2]
 			o.UpstreamDialect = []string{"", "GRPC/1.0", "HTTP+JSON/0.3"}[i%3]
+			if i%5 == 4 {
+				o.Plane, o.Resource = audit.PlaneManagement, "agents/"+o.Agent
+			}
 		})
 		r.end(out[i], outcomes[i%3])
 	}
@@ -71,6 +74,11 @@ func TestList_Filters(t *testing.T) {
 		"a span of time":          {`time>=2026-03-01T12:00:03Z AND time<2026-03-01T13:00:05+01:00`, []int64{5, 4}},
 		"a moment":                {`time=2026-03-01T12:00:03Z`, []int64{4}},
 		"not a moment":            {`time!=2026-03-01T12:00:03Z AND time<=2026-03-01T12:00:04Z AND time>2026-03-01T12:00:01Z`, []int64{5, 3}},
+		"plane":                   {`plane=MANAGEMENT`, []int64{10, 5}},
+		"the other plane":         {`plane="PLANE_DATA" AND outcome=SUCCEEDED`, []int64{7, 4, 1}},
+		"not a plane":             {`plane!=DATA`, []int64{10, 5}},
+		"resource":                {`resource="agents/Agent_4%"`, []int64{10}},
+		"resource contains":       {`resource:AGENTS/`, []int64{10, 5}},
 		"what looks like SQL":     {`caller="x' OR '1'='1" AND agent:"%'; DROP TABLE events; --"`, nil},
 	}
 	for name, tc := range tests {
@@ -191,9 +199,35 @@ func TestGet_EntryOfANewerVersionFallsBackToColumns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Outcome != audit.Failed || e.Agent != "echo" || e.AgentUID != o.AgentUID || e.CallerUID != o.CallerUID || e.TaskID != "learned" ||
+	if e.Plane != audit.PlaneData || e.Outcome != audit.Failed || e.Agent != "echo" || e.AgentUID != o.AgentUID || e.CallerUID != o.CallerUID || e.TaskID != "learned" ||
 		e.UpstreamDialect != "GRPC/1.0" {
 		t.Errorf("event = %+v, want what the columns say", e)
+	}
+}
+
+func TestGet_AManagementEventHasWhatItChanged(t *testing.T) {
+	pool := pgtest.New(t)
+	r := startReplica(t, pool, t.TempDir())
+	o := r.open(func(o *audit.Opening) { o.Plane, o.Resource, o.Agent = audit.PlaneManagement, "", "" })
+	end := &audit.Closing{Invocation: o.Invocation, Outcome: audit.Succeeded, Management: &audit.ManagementEnd{
+		Resource: "teams/demo", Revision: 12, Before: []byte(`{"a":"\u0000"}`), After: []byte(`{"b":{}}`),
+	}}
+	if err := r.recorder.Close(end); err != nil {
+		t.Fatal(err)
+	}
+	r.drain()
+	e, err := store.NewEvents(pool).Get(t.Context(), o.Invocation, audit.OneTeam("demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Plane != audit.PlaneManagement || e.Resource != "teams/demo" || e.Revision != 12 || string(e.Before) != `{"a":"\u0000"}` || string(e.After) != `{"b":{}}` {
+		t.Errorf("event = %+v", e)
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE events SET closed_entry = '{"v":9,"kind":"ended"}'`); err != nil {
+		t.Fatal(err)
+	}
+	if e, err = store.NewEvents(pool).Get(t.Context(), o.Invocation, audit.AllTeams()); err != nil || e.Plane != audit.PlaneManagement || e.Resource != "teams/demo" {
+		t.Errorf("by its columns the event is %+v, %v", e, err)
 	}
 }
 

@@ -31,6 +31,8 @@ func special() map[string]string {
 		// Only a suspended agent has a time of its suspension.
 		"agents.lifecycle_state": "'APPROVED'",
 		"agents.suspend_time":    "NULL",
+		// It goes with what is sealed, which is nothing unless it is given.
+		"agents.credential": "NULL",
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -30,11 +31,17 @@ func NewOwnership(pool *pgxpool.Pool) *Ownership {
 
 // Resolve looks bindings up and claims contexts in one statement.
 func (o *Ownership) Resolve(ctx context.Context, agent, owner uuid.UUID, tasks, contexts, claims []string) ([]task.Entry, error) {
-	rows, err := o.queries.OwnershipResolve(ctx, o.pool, dbsqlc.OwnershipResolveParams{
+	return o.resolve(ctx, o.pool, agent, owner, tasks, contexts, claims)
+}
+
+func (o *Ownership) resolve(
+	ctx context.Context, db dbsqlc.DBTX, agent, owner uuid.UUID, tasks, contexts, claims []string,
+) ([]task.Entry, error) {
+	rows, err := o.queries.OwnershipResolve(ctx, db, dbsqlc.OwnershipResolveParams{
 		AgentUID: agent, OwnerUID: owner, TaskIds: orEmpty(tasks), ContextIds: orEmpty(contexts), Claims: orEmpty(claims),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("resolve ownership: %w", err)
+		return nil, fmt.Errorf("resolve ownership: %w", fault(err))
 	}
 	entries := make([]task.Entry, len(rows))
 	for i, r := range rows {
@@ -52,6 +59,11 @@ func (o *Ownership) Resolve(ctx context.Context, agent, owner uuid.UUID, tasks, 
 
 // Write stores bindings and returns those that belong to another owner.
 func (o *Ownership) Write(ctx context.Context, entries []task.Entry) ([]task.Entry, error) {
+	// The two statements need no common transaction: each may be repeated.
+	return o.write(ctx, o.pool, entries)
+}
+
+func (o *Ownership) write(ctx context.Context, db dbsqlc.DBTX, entries []task.Entry) ([]task.Entry, error) {
 	var tasks dbsqlc.OwnershipTasksWriteParams
 	var contexts dbsqlc.OwnershipContextsWriteParams
 	owners := make(map[task.ID]uuid.UUID, len(entries))
@@ -77,9 +89,8 @@ func (o *Ownership) Write(ctx context.Context, entries []task.Entry) ([]task.Ent
 			conflicts = append(conflicts, e)
 		}
 	}
-	// The two statements need no common transaction: each may be repeated.
 	if len(tasks.TaskIds) > 0 {
-		rows, err := o.queries.OwnershipTasksWrite(ctx, o.pool, tasks)
+		rows, err := o.queries.OwnershipTasksWrite(ctx, db, tasks)
 		if err != nil {
 			return nil, fmt.Errorf("bind tasks: %w", storable(err))
 		}
@@ -91,7 +102,7 @@ func (o *Ownership) Write(ctx context.Context, entries []task.Entry) ([]task.Ent
 		}
 	}
 	if len(contexts.ContextIds) > 0 {
-		rows, err := o.queries.OwnershipContextsWrite(ctx, o.pool, contexts)
+		rows, err := o.queries.OwnershipContextsWrite(ctx, db, contexts)
 		if err != nil {
 			return nil, fmt.Errorf("bind contexts: %w", storable(err))
 		}
@@ -103,6 +114,63 @@ func (o *Ownership) Write(ctx context.Context, entries []task.Entry) ([]task.Ent
 		}
 	}
 	return conflicts, nil
+}
+
+// errNotAdopted takes back a transaction that is not to go on.
+var errNotAdopted = errors.New("nothing is adopted")
+
+// Adopt binds what nobody owns in one transaction.
+func (o *Ownership) Adopt(ctx context.Context, entries []task.Entry, proceed func([]task.Entry) bool) (bound []task.Entry, err error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	var tasks, contexts []string
+	for _, e := range entries {
+		if e.Kind == task.Task {
+			tasks = append(tasks, e.ID.ID)
+		} else {
+			contexts = append(contexts, e.ID.ID)
+		}
+	}
+	err = New(o.pool).InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var err error
+		if bound, err = o.resolve(ctx, tx, entries[0].Agent, entries[0].Owner, tasks, contexts, nil); err != nil {
+			return err
+		}
+		if !proceed(bound) {
+			return errNotAdopted
+		}
+		late, err := o.write(ctx, tx, without(entries, bound))
+		if err != nil {
+			return err
+		}
+		if len(late) == 0 {
+			return nil
+		}
+		if bound = append(bound, late...); !proceed(bound) {
+			return errNotAdopted
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNotAdopted) {
+		return nil, fmt.Errorf("adopt tasks: %w", err)
+	}
+	return bound, nil
+}
+
+// without returns the entries whose ids are not among those of others.
+func without(entries, others []task.Entry) []task.Entry {
+	known := make(map[task.ID]struct{}, len(others))
+	for _, e := range others {
+		known[e.ID] = struct{}{}
+	}
+	rest := make([]task.Entry, 0, len(entries))
+	for _, e := range entries {
+		if _, ok := known[e.ID]; !ok {
+			rest = append(rest, e)
+		}
+	}
+	return rest
 }
 
 // Count counts the tasks of an owner.

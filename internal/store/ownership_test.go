@@ -90,10 +90,15 @@ func TestOwnership_AClaimBindsWhatIsNobodysOnly(t *testing.T) {
 	mine := bound(task.Context, agent, "mine", task.Binding{Owner: alice, Endpoint: "http://a"})
 	foreign := bound(task.Context, agent, "foreign", task.Binding{Owner: bob, Endpoint: "http://b"})
 	ended := bound(task.Task, agent, "task", task.Binding{Owner: bob})
-	mustWrite(t, s, mine, foreign, ended)
+	own := bound(task.Task, agent, "own", task.Binding{Owner: alice})
+	mustWrite(t, s, mine, foreign, ended, own)
 
 	fresh := bound(task.Context, agent, "new", task.Binding{Owner: alice})
-	wantResolved(t, s, agent, alice, []string{"task"}, nil, []string{"new"}, ended, fresh)
+	// A call about another's task, or nobody's, is refused and leaves nothing behind.
+	wantResolved(t, s, agent, alice, []string{"own", "task"}, nil, []string{"new"}, own, ended)
+	wantResolved(t, s, agent, alice, []string{"none"}, nil, []string{"new"})
+	wantResolved(t, s, agent, alice, nil, []string{"new"}, nil)
+	wantResolved(t, s, agent, alice, []string{"own", "own"}, nil, []string{"new"}, own, fresh)
 	wantResolved(t, s, agent, alice, nil, nil, []string{"new"}, fresh) // repeated
 	wantResolved(t, s, agent, alice, nil, nil, []string{"mine"}, mine)
 	wantResolved(t, s, agent, alice, nil, nil, []string{"foreign"}, foreign)

@@ -222,7 +222,8 @@ func TestShip_EachCallBecomesOneEvent(t *testing.T) {
 	}
 	wantEvent := audit.Event{
 		Sequence: 3, IngestTime: events[2].IngestTime, Invocation: first.Invocation, Replica: r.spool.Replica(), Epoch: 1,
-		Time: first.Time, Duration: time.Millisecond, Outcome: audit.Succeeded, Count: 1,
+		Plane: audit.PlaneData,
+		Time:  first.Time, Duration: time.Millisecond, Outcome: audit.Succeeded, Count: 1,
 		Caller: first.Caller, CallerUID: first.CallerUID, Team: "demo", Agent: "echo", AgentUID: first.AgentUID,
 		Endpoint: first.Endpoint, Method: "SendMessage", TaskID: "learned", ContextID: "c",
 		RequestBytes: 3, ResponseBytes: 5, HTTPStatus: 200,

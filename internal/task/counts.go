@@ -159,6 +159,16 @@ func (c *counts) move(agent, owner uuid.UUID, from, to string) {
 	}
 }
 
+// forget has a count asked for anew at its next use.
+func (c *counts) forget(key countKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entry(key); e != nil {
+		// One that is being made may lack what changed, and is made once more.
+		e.known, e.asked, e.changes = false, time.Time{}, e.changes+1
+	}
+}
+
 // change adds to a count that is kept or being made. c.mu is held.
 func (c *counts) change(key countKey, n int) {
 	// Not through entry: a binding is no use, and must not keep a count alive.

@@ -57,6 +57,11 @@ func (m *memory) Resolve(ctx context.Context, agent, owner uuid.UUID, tasks, con
 			}
 		}
 	}
+	for _, id := range tasks {
+		if m.rows[task.ID{Kind: task.Task, Agent: agent, ID: id}].Owner != owner {
+			claims = nil
+		}
+	}
 	for _, id := range claims {
 		key := task.ID{Kind: task.Context, Agent: agent, ID: id}
 		if _, ok := m.rows[key]; !ok {
@@ -90,6 +95,29 @@ func (m *memory) Write(ctx context.Context, entries []task.Entry) ([]task.Entry,
 		m.rows[e.ID] = e.Binding
 	}
 	return conflicts, nil
+}
+
+func (m *memory) Adopt(ctx context.Context, entries []task.Entry, proceed func([]task.Entry) bool) ([]task.Entry, error) {
+	if err := m.wait(ctx); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var bound []task.Entry
+	for _, e := range entries {
+		if b, ok := m.rows[e.ID]; ok {
+			bound = append(bound, task.Entry{ID: e.ID, Binding: b})
+		}
+	}
+	if !proceed(bound) {
+		return bound, nil
+	}
+	for _, e := range entries {
+		if _, ok := m.rows[e.ID]; !ok {
+			m.rows[e.ID] = e.Binding
+		}
+	}
+	return bound, nil
 }
 
 func (m *memory) Count(ctx context.Context, agent, owner uuid.UUID, contextID string, except []string) (int, error) {

@@ -58,12 +58,17 @@ type Store interface {
 	// Resolve returns the bindings of tasks and contexts of one agent, in one
 	// statement; an id that is bound to nobody is left out. Each id of claims is a
 	// context: it is bound to owner when it is bound to nobody, and its binding is
-	// returned.
+	// returned; but none is when one of tasks is not the owner's.
 	Resolve(ctx context.Context, agent, owner uuid.UUID, tasks, contexts, claims []string) ([]Entry, error)
 	// Write stores bindings. One that is stored with another owner is left as it is,
 	// and its stored form is returned. ErrUnstorable says that one of them can never
 	// be stored; then none is.
 	Write(ctx context.Context, entries []Entry) (conflicts []Entry, err error)
+	// Adopt binds entries of one agent, each id once, in one transaction, and returns
+	// those that were bound, as they were. It calls proceed with them before anything is
+	// stored, and again with all of them when more have become another's meanwhile; when
+	// proceed returns false nothing is stored. What is bound is left as it is.
+	Adopt(ctx context.Context, entries []Entry, proceed func(bound []Entry) bool) (bound []Entry, err error)
 	// Count returns how many tasks of one agent an owner has, in one context when
 	// contextID is not empty, without those that except names.
 	Count(ctx context.Context, agent, owner uuid.UUID, contextID string, except []string) (int, error)

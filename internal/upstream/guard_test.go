@@ -185,7 +185,7 @@ func TestFetchCard_LooksAtTheWellKnownPathsAndFollowsNoRedirect(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.path, func(t *testing.T) {
-			got, err := cards.FetchCard(context.Background(), agent.URL+tt.path)
+			got, err := cards.FetchCard(context.Background(), nil, agent.URL+tt.path)
 			if string(got) != tt.want || (err == nil) != (tt.err == "") || (err != nil && !strings.Contains(err.Error(), tt.err)) {
 				t.Errorf("FetchCard = %q, %v; want %q, %q", got, err, tt.want, tt.err)
 			}

@@ -27,6 +27,8 @@ var pushCallID = []byte(`"signalbox"`)
 type PushConfigs struct {
 	// Transport is required. Agents of gRPC need one such as [Transport].
 	Transport http.RoundTripper
+	// Agents shows the credentials of agents; nil means that nobody does.
+	Agents *Agents
 }
 
 var _ push.Agents = (*PushConfigs)(nil)
@@ -80,7 +82,11 @@ func (p *PushConfigs) call(ctx context.Context, at push.Target, op a2a.Operation
 	if err != nil {
 		return nil, fmt.Errorf("make the request for the agent: %w", err)
 	}
-	resp, err := p.Transport.RoundTrip(req.HTTP(ctx, at.URL, http.Header{}))
+	way := p.Transport
+	if at.Agent != nil && p.Agents != nil {
+		way = p.Agents.For(at.Agent)
+	}
+	resp, err := way.RoundTrip(req.HTTP(ctx, at.URL, http.Header{}))
 	if err != nil {
 		return nil, plainly(ctx, err)
 	}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"time"
@@ -18,7 +19,17 @@ type Transport struct {
 
 // NewTransport returns a transport that dials what the guard allows.
 func NewTransport(g *Guard, maxHeaderBytes int64) *Transport {
+	return newTransport(g, maxHeaderBytes, nil)
+}
+
+// newTransport is NewTransport with a configuration of TLS, which is copied; nil means
+// what the machine trusts.
+func newTransport(g *Guard, maxHeaderBytes int64, config *tls.Config) *Transport {
 	t := &Transport{negotiated: newHTTPTransport(g, maxHeaderBytes), http2: newHTTPTransport(g, maxHeaderBytes)}
+	if config != nil {
+		// The standard library adds to it what it negotiates.
+		t.negotiated.TLSClientConfig, t.http2.TLSClientConfig = config.Clone(), config.Clone()
+	}
 	t.http2.Protocols = new(http.Protocols)
 	t.http2.Protocols.SetHTTP2(true)
 	t.http2.Protocols.SetUnencryptedHTTP2(true)

@@ -63,12 +63,11 @@ func (g Gate) Request() connect.RequestGateFunc {
 				// gRPC would send it as a trailer, where HTTP forbids it.
 				refusal.Meta().Set("WWW-Authenticate", challenge)
 			}
-			call.Answered, call.Code = true, refusal.Code()
-			if info, ok := fault.Info(refusal); ok {
-				call.Reason = info.GetReason()
-			}
+			call.Answered = true
+			call.Failed(refusal)
 			return nil, refusal
 		}
+		call.Record.identify(call.Principal)
 		if call.Principal.Kind == identity.KindKey {
 			g.Used(call.Principal.UID)
 		}

@@ -1,5 +1,5 @@
 // Package interceptor holds what every call of the management plane goes through:
-// identity, validation, recovery, and the shape of errors.
+// identity, validation, recovery, the shape of errors, and the record.
 package interceptor
 
 import (
@@ -7,6 +7,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/signalbox-dev/signalbox/internal/api/fault"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 )
 
@@ -23,8 +24,18 @@ type Call struct {
 	Answered bool
 	// Code is how the call ended; 0 means without an error.
 	Code connect.Code
-	// Reason is the reason of the error.
-	Reason string
+	// Reason is the reason of the error, and Message its text.
+	Reason, Message string
+	// Record is how the call is recorded; nil when it is not.
+	Record *Recording
+}
+
+// Failed notes the error that the call ended with, in its final form.
+func (c *Call) Failed(err *connect.Error) {
+	c.Code, c.Message = err.Code(), err.Message()
+	if info, ok := fault.Info(err); ok {
+		c.Reason = info.GetReason()
+	}
 }
 
 type callKey struct{}

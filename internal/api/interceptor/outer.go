@@ -18,7 +18,7 @@ import (
 )
 
 // Outer stands around validation and handlers. It bounds unary calls, recovers
-// panics, and gives every error its final form.
+// panics, gives every error its final form, and refuses calls that cannot be recorded.
 type Outer struct {
 	// Timeout bounds unary calls.
 	Timeout time.Duration
@@ -38,6 +38,11 @@ func (o *Outer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		bounded, cancel := context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 		defer func() { err = o.finish(ctx, call, req.Spec(), err, recover()) }()
+		call.Record.inside(ctx)
+		call.Record.about(req.Any())
+		if err := call.Record.ready(); err != nil {
+			return nil, err
+		}
 		return next(bounded, req)
 	}
 }
@@ -52,16 +57,51 @@ func (o *Outer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) (err error) {
 		call := FromContext(ctx)
 		call.Answered = true
-		defer func() { err = o.finish(ctx, call, conn.Spec(), err, recover()) }()
-		return next(ctx, conn)
+		sent := &countedConn{StreamingHandlerConn: conn}
+		defer func() {
+			panicked := recover()
+			if !aborted(panicked) {
+				// The record has the end before the caller does.
+				defer func() {
+					call.Record.End(Result{Call: call, CallerLeft: ctx.Err() != nil, Status: http.StatusOK, Stream: true, Messages: sent.messages})
+				}()
+			}
+			err = o.finish(ctx, call, conn.Spec(), err, panicked)
+		}()
+		call.Record.inside(ctx)
+		if err := call.Record.ready(); err != nil {
+			return err
+		}
+		return next(ctx, sent)
 	}
+}
+
+// countedConn counts the messages that are sent.
+type countedConn struct {
+	connect.StreamingHandlerConn
+	messages int64
+}
+
+// Send implements [connect.StreamingHandlerConn].
+func (c *countedConn) Send(message any) error {
+	err := c.StreamingHandlerConn.Send(message)
+	if err == nil && message != nil {
+		c.messages++
+	}
+	return err
+}
+
+// aborted tells whether a panic is net/http's own way to end a call.
+func aborted(panicked any) bool {
+	err, ok := panicked.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
 }
 
 // finish makes the error that the caller gets of an error or a panic.
 func (o *Outer) finish(ctx context.Context, call *Call, spec connect.Spec, err error, panicked any) error {
 	if panicked != nil {
-		if abort, ok := panicked.(error); ok && errors.Is(abort, http.ErrAbortHandler) {
-			panic(panicked) // net/http's own way to end a call
+		if aborted(panicked) {
+			panic(panicked)
 		}
 		o.Logger.LogAttrs(ctx, slog.LevelError, "handler panicked", slog.String("method", spec.Procedure),
 			slog.String("panic", fmt.Sprint(panicked)), slog.String("stack", string(debug.Stack())))
@@ -71,10 +111,7 @@ func (o *Outer) finish(ctx context.Context, call *Call, spec connect.Spec, err e
 		return nil
 	}
 	final := o.final(ctx, err)
-	call.Code = final.Code()
-	if info, ok := fault.Info(final); ok {
-		call.Reason = info.GetReason()
-	}
+	call.Failed(final)
 	return final
 }
 

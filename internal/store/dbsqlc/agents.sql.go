@@ -24,7 +24,7 @@ func (q *Queries) AgentDelete(ctx context.Context, db DBTX, uid uuid.UUID) error
 }
 
 const agentGet = `-- name: AgentGet :one
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, agents.credential, agents.sealed_credential, agents.credential_kek_id, agents.transport_security, agents.sealed_client_key, agents.client_key_kek_id, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -71,6 +71,12 @@ func (q *Queries) AgentGet(ctx context.Context, db DBTX, agentID string) (AgentG
 		&i.Agent.SuspendedFrom,
 		&i.Agent.SuspendReason,
 		&i.Agent.SuspendTime,
+		&i.Agent.Credential,
+		&i.Agent.SealedCredential,
+		&i.Agent.CredentialKekID,
+		&i.Agent.TransportSecurity,
+		&i.Agent.SealedClientKey,
+		&i.Agent.ClientKeyKekID,
 		&i.TeamID,
 		&i.AgentRevision.AgentUID,
 		&i.AgentRevision.Revision,
@@ -87,7 +93,7 @@ func (q *Queries) AgentGet(ctx context.Context, db DBTX, agentID string) (AgentG
 }
 
 const agentGetByUID = `-- name: AgentGetByUID :one
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, agents.credential, agents.sealed_credential, agents.credential_kek_id, agents.transport_security, agents.sealed_client_key, agents.client_key_kek_id, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -134,6 +140,12 @@ func (q *Queries) AgentGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (Ag
 		&i.Agent.SuspendedFrom,
 		&i.Agent.SuspendReason,
 		&i.Agent.SuspendTime,
+		&i.Agent.Credential,
+		&i.Agent.SealedCredential,
+		&i.Agent.CredentialKekID,
+		&i.Agent.TransportSecurity,
+		&i.Agent.SealedClientKey,
+		&i.Agent.ClientKeyKekID,
 		&i.TeamID,
 		&i.AgentRevision.AgentUID,
 		&i.AgentRevision.Revision,
@@ -153,11 +165,13 @@ const agentInsert = `-- name: AgentInsert :exec
 INSERT INTO agents (
     uid, agent_id, team_uid, display_name, description, tags, visibility, lifecycle_state, push_mode,
     push_allowed_hosts, forward_headers, trust_card_authority, preferred_dialects, card_shape, card_keys,
+    credential, sealed_credential, credential_kek_id, transport_security, sealed_client_key, client_key_kek_id,
     warnings, current_revision, etag, create_time, update_time
 ) VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9,
     $10, $11, $12, $13, $14, $15,
-    $16, $17, $18, $19, $20
+    $16, $17, $18, $19, $20, $21,
+    $22, $23, $24, $25, $26
 )
 `
 
@@ -177,6 +191,12 @@ type AgentInsertParams struct {
 	PreferredDialects  []string
 	CardShape          string
 	CardKeys           string
+	Credential         json.RawMessage
+	SealedCredential   []byte
+	CredentialKekID    string
+	TransportSecurity  json.RawMessage
+	SealedClientKey    []byte
+	ClientKeyKekID     string
 	Warnings           []string
 	CurrentRevision    int64
 	Etag               string
@@ -202,6 +222,12 @@ func (q *Queries) AgentInsert(ctx context.Context, db DBTX, arg AgentInsertParam
 		arg.PreferredDialects,
 		arg.CardShape,
 		arg.CardKeys,
+		arg.Credential,
+		arg.SealedCredential,
+		arg.CredentialKekID,
+		arg.TransportSecurity,
+		arg.SealedClientKey,
+		arg.ClientKeyKekID,
 		arg.Warnings,
 		arg.CurrentRevision,
 		arg.Etag,
@@ -276,6 +302,39 @@ func (q *Queries) AgentNameTaken(ctx context.Context, db DBTX, arg AgentNameTake
 	return items, nil
 }
 
+const agentReseal = `-- name: AgentReseal :exec
+UPDATE agents
+SET sealed_credential = $1,
+    credential_kek_id = $2,
+    sealed_client_key = $3,
+    client_key_kek_id = $4
+WHERE uid = $5 AND sealed_credential = $6 AND sealed_client_key = $7
+`
+
+type AgentResealParams struct {
+	SealedCredential    []byte
+	CredentialKekID     string
+	SealedClientKey     []byte
+	ClientKeyKekID      string
+	UID                 uuid.UUID
+	OldSealedCredential []byte
+	OldSealedClientKey  []byte
+}
+
+// AgentReseal replaces secrets that are still the ones that were read.
+func (q *Queries) AgentReseal(ctx context.Context, db DBTX, arg AgentResealParams) error {
+	_, err := db.Exec(ctx, agentReseal,
+		arg.SealedCredential,
+		arg.CredentialKekID,
+		arg.SealedClientKey,
+		arg.ClientKeyKekID,
+		arg.UID,
+		arg.OldSealedCredential,
+		arg.OldSealedClientKey,
+	)
+	return err
+}
+
 const agentRevisionInsert = `-- name: AgentRevisionInsert :exec
 INSERT INTO agent_revisions (
     agent_uid, revision, card, card_source, card_verification, card_key_id, endpoints, interfaces, create_time
@@ -312,8 +371,54 @@ func (q *Queries) AgentRevisionInsert(ctx context.Context, db DBTX, arg AgentRev
 	return err
 }
 
+const agentSealedOtherwise = `-- name: AgentSealedOtherwise :many
+SELECT uid, agent_id, coalesce(credential ->> 'kind', '')::text AS kind, sealed_credential, credential_kek_id, sealed_client_key, client_key_kek_id
+FROM agents
+WHERE credential_kek_id NOT IN ('', $1) OR client_key_kek_id NOT IN ('', $1)
+ORDER BY uid
+`
+
+type AgentSealedOtherwiseRow struct {
+	UID              uuid.UUID
+	AgentID          string
+	Kind             string
+	SealedCredential []byte
+	CredentialKekID  string
+	SealedClientKey  []byte
+	ClientKeyKekID   string
+}
+
+// AgentSealedOtherwise returns the agents with secrets that another key-encryption key sealed.
+func (q *Queries) AgentSealedOtherwise(ctx context.Context, db DBTX, kekID string) ([]AgentSealedOtherwiseRow, error) {
+	rows, err := db.Query(ctx, agentSealedOtherwise, kekID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AgentSealedOtherwiseRow
+	for rows.Next() {
+		var i AgentSealedOtherwiseRow
+		if err := rows.Scan(
+			&i.UID,
+			&i.AgentID,
+			&i.Kind,
+			&i.SealedCredential,
+			&i.CredentialKekID,
+			&i.SealedClientKey,
+			&i.ClientKeyKekID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const agentSnapshot = `-- name: AgentSnapshot :many
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, agents.credential, agents.sealed_credential, agents.credential_kek_id, agents.transport_security, agents.sealed_client_key, agents.client_key_kek_id, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -365,6 +470,12 @@ func (q *Queries) AgentSnapshot(ctx context.Context, db DBTX) ([]AgentSnapshotRo
 			&i.Agent.SuspendedFrom,
 			&i.Agent.SuspendReason,
 			&i.Agent.SuspendTime,
+			&i.Agent.Credential,
+			&i.Agent.SealedCredential,
+			&i.Agent.CredentialKekID,
+			&i.Agent.TransportSecurity,
+			&i.Agent.SealedClientKey,
+			&i.Agent.ClientKeyKekID,
 			&i.TeamID,
 			&i.AgentRevision.AgentUID,
 			&i.AgentRevision.Revision,
@@ -388,7 +499,7 @@ func (q *Queries) AgentSnapshot(ctx context.Context, db DBTX) ([]AgentSnapshotRo
 }
 
 const agentSnapshotOf = `-- name: AgentSnapshotOf :many
-SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
+SELECT agents.uid, agents.agent_id, agents.team_uid, agents.display_name, agents.description, agents.tags, agents.visibility, agents.lifecycle_state, agents.push_mode, agents.push_allowed_hosts, agents.forward_headers, agents.trust_card_authority, agents.warnings, agents.current_revision, agents.etag, agents.create_time, agents.update_time, agents.preferred_dialects, agents.card_shape, agents.card_keys, agents.suspended_from, agents.suspend_reason, agents.suspend_time, agents.credential, agents.sealed_credential, agents.credential_kek_id, agents.transport_security, agents.sealed_client_key, agents.client_key_kek_id, teams.team_id, agent_revisions.agent_uid, agent_revisions.revision, agent_revisions.card, agent_revisions.card_source, agent_revisions.endpoints, agent_revisions.interfaces, agent_revisions.create_time, agent_revisions.card_verification, agent_revisions.card_key_id,
     ARRAY(
         SELECT agent_names.agent_name FROM agent_names
         WHERE agent_names.agent_uid = agents.uid AND agent_names.alias
@@ -441,6 +552,12 @@ func (q *Queries) AgentSnapshotOf(ctx context.Context, db DBTX, uids []uuid.UUID
 			&i.Agent.SuspendedFrom,
 			&i.Agent.SuspendReason,
 			&i.Agent.SuspendTime,
+			&i.Agent.Credential,
+			&i.Agent.SealedCredential,
+			&i.Agent.CredentialKekID,
+			&i.Agent.TransportSecurity,
+			&i.Agent.SealedClientKey,
+			&i.Agent.ClientKeyKekID,
 			&i.TeamID,
 			&i.AgentRevision.AgentUID,
 			&i.AgentRevision.Revision,
@@ -480,11 +597,17 @@ SET display_name = $1,
     preferred_dialects = $13,
     card_shape = $14,
     card_keys = $15,
-    warnings = $16,
-    current_revision = $17,
-    etag = $18,
-    update_time = $19
-WHERE uid = $20
+    credential = $16,
+    sealed_credential = $17,
+    credential_kek_id = $18,
+    transport_security = $19,
+    sealed_client_key = $20,
+    client_key_kek_id = $21,
+    warnings = $22,
+    current_revision = $23,
+    etag = $24,
+    update_time = $25
+WHERE uid = $26
 `
 
 type AgentUpdateParams struct {
@@ -503,6 +626,12 @@ type AgentUpdateParams struct {
 	PreferredDialects  []string
 	CardShape          string
 	CardKeys           string
+	Credential         json.RawMessage
+	SealedCredential   []byte
+	CredentialKekID    string
+	TransportSecurity  json.RawMessage
+	SealedClientKey    []byte
+	ClientKeyKekID     string
 	Warnings           []string
 	CurrentRevision    int64
 	Etag               string
@@ -528,6 +657,12 @@ func (q *Queries) AgentUpdate(ctx context.Context, db DBTX, arg AgentUpdateParam
 		arg.PreferredDialects,
 		arg.CardShape,
 		arg.CardKeys,
+		arg.Credential,
+		arg.SealedCredential,
+		arg.CredentialKekID,
+		arg.TransportSecurity,
+		arg.SealedClientKey,
+		arg.ClientKeyKekID,
 		arg.Warnings,
 		arg.CurrentRevision,
 		arg.Etag,

@@ -40,6 +40,12 @@ type Agent struct {
 	SuspendedFrom      string
 	SuspendReason      string
 	SuspendTime        *time.Time
+	Credential         json.RawMessage
+	SealedCredential   []byte
+	CredentialKekID    string
+	TransportSecurity  json.RawMessage
+	SealedClientKey    []byte
+	ClientKeyKekID     string
 }
 
 type AgentName struct {
@@ -111,6 +117,8 @@ type Event struct {
 	OpenedEntry     []byte
 	ClosedEntry     []byte
 	UpstreamDialect string
+	Plane           string
+	Resource        string
 }
 
 type EventHead struct {

@@ -99,6 +99,13 @@ const ownershipResolve = `-- name: OwnershipResolve :many
 WITH claimed AS (
     INSERT INTO context_bindings (agent_uid, context_id, owner_uid, endpoint_url)
     SELECT $1, claim, $2, '' FROM unnest($3::text[]) AS claim
+    -- A call that will be refused because of a task claims nothing.
+    WHERE NOT EXISTS (
+        SELECT FROM unnest($4::text[]) AS named
+        WHERE NOT EXISTS (
+            SELECT FROM task_bindings AS b WHERE b.agent_uid = $1 AND b.task_id = named AND b.owner_uid = $2
+        )
+    )
     -- The row is returned whoever it belongs to, also when another claim has just won.
     ON CONFLICT ON CONSTRAINT context_bindings_pkey DO UPDATE
     SET last_used_time = CASE WHEN context_bindings.owner_uid = excluded.owner_uid THEN now() ELSE context_bindings.last_used_time END

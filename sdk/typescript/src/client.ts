@@ -19,6 +19,7 @@ import type { Team } from "./gen/signalbox/identity/v1/team_pb.js";
 import type { Agent } from "./gen/signalbox/registry/v1/agent_pb.js";
 import type { ListAgentsRequestSchema } from "./gen/signalbox/registry/v1/registry_service_pb.js";
 import { RegistryService } from "./gen/signalbox/registry/v1/registry_service_pb.js";
+import { TaskService } from "./gen/signalbox/task/v1/task_service_pb.js";
 import { Pager } from "./pager.js";
 
 /** Settings of a {@link SignalboxClient}. */
@@ -47,9 +48,9 @@ export interface TailOptions {
 const defaultTimeoutMs = 30_000;
 
 /**
- * SignalboxClient is the way to one gateway with one key. `registry`, `identity`
- * and `audit` have a method per call of the management plane; the other methods
- * walk lists, follow events, and point an A2A client at an agent.
+ * SignalboxClient is the way to one gateway with one key. `registry`, `identity`,
+ * `audit` and `tasks` have a method per call of the management plane; the other
+ * methods walk lists, follow events, and point an A2A client at an agent.
  *
  * Every failed call throws a {@link SignalboxError}.
  */
@@ -62,6 +63,8 @@ export class SignalboxClient {
   readonly identity: Client<typeof IdentityService>;
   /** The record of calls. */
   readonly audit: Client<typeof AuditService>;
+  /** Whose tasks and contexts are. */
+  readonly tasks: Client<typeof TaskService>;
   /**
    * `fetch` with the key added to requests to this gateway, and to no other
    * address: a card may name one. For A2A client libraries that take a `fetch`.
@@ -84,6 +87,7 @@ export class SignalboxClient {
     this.registry = createClient(RegistryService, transport);
     this.identity = createClient(IdentityService, transport);
     this.audit = createClient(AuditService, transport);
+    this.tasks = createClient(TaskService, transport);
     this.fetchWithAuth = (input, init) => {
       const request = new Request(input, init);
       if (isBelow(request.url, this.baseUrl)) request.headers.set("Authorization", authorization);

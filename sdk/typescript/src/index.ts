@@ -2,7 +2,7 @@
  * Client of the Signalbox agent gateway.
  *
  * The messages of each service are exported by `@signalbox/sdk/registry/v1`,
- * `/identity/v1` and `/audit/v1`; the ones that most programs name are here too.
+ * `/identity/v1`, `/audit/v1` and `/task/v1`; the ones that most programs name are here too.
  */
 export { SignalboxClient } from "./client.js";
 export type { ClientOptions, TailOptions } from "./client.js";

@@ -26,8 +26,9 @@ const (
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Conditions "field op value" joined by AND; op is one of = != < <= > >= :
-	// Fields: agent, team, caller, method, outcome, upstream_dialect, time. An outcome may
-	// be given as REFUSED or as OUTCOME_REFUSED.
+	// Fields: agent, team, caller, method, outcome, upstream_dialect, time, plane (DATA or
+	// MANAGEMENT; both unless given), resource. An outcome may be given as REFUSED or as
+	// OUTCOME_REFUSED, a plane as MANAGEMENT or as PLANE_MANAGEMENT.
 	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// At most this many events; 0 means 50.
 	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`

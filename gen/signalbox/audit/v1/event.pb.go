@@ -11,6 +11,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -24,21 +25,77 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Plane says which of the gateway's planes a call came to.
+type Plane int32
+
+const (
+	// Not given.
+	Plane_PLANE_UNSPECIFIED Plane = 0
+	// A call of an agent.
+	Plane_PLANE_DATA Plane = 1
+	// A call of a service of the gateway's own, which reads or changes configuration or
+	// reads the record.
+	Plane_PLANE_MANAGEMENT Plane = 2
+)
+
+// Enum value maps for Plane.
+var (
+	Plane_name = map[int32]string{
+		0: "PLANE_UNSPECIFIED",
+		1: "PLANE_DATA",
+		2: "PLANE_MANAGEMENT",
+	}
+	Plane_value = map[string]int32{
+		"PLANE_UNSPECIFIED": 0,
+		"PLANE_DATA":        1,
+		"PLANE_MANAGEMENT":  2,
+	}
+)
+
+func (x Plane) Enum() *Plane {
+	p := new(Plane)
+	*p = x
+	return p
+}
+
+func (x Plane) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Plane) Descriptor() protoreflect.EnumDescriptor {
+	return file_signalbox_audit_v1_event_proto_enumTypes[0].Descriptor()
+}
+
+func (Plane) Type() protoreflect.EnumType {
+	return &file_signalbox_audit_v1_event_proto_enumTypes[0]
+}
+
+func (x Plane) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Plane.Descriptor instead.
+func (Plane) EnumDescriptor() ([]byte, []int) {
+	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{0}
+}
+
 // Outcome says how a call ended.
 type Outcome int32
 
 const (
 	// Not given.
 	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
-	// The agent answered with a result.
+	// The agent answered with a result; the management call did what was asked.
 	Outcome_OUTCOME_SUCCEEDED Outcome = 1
-	// The agent answered with an error of the protocol.
+	// The agent answered with an error of the protocol; a fault of the gateway ended the
+	// management call.
 	Outcome_OUTCOME_FAILED Outcome = 2
 	// The gateway refused the call; the agent saw nothing of it.
 	Outcome_OUTCOME_REFUSED Outcome = 3
-	// The agent could not be reached, or its answer was not of the protocol.
+	// The agent could not be reached, or its answer was not of the protocol; the database
+	// did not answer the management call.
 	Outcome_OUTCOME_UNAVAILABLE Outcome = 4
-	// The agent did not answer in time.
+	// The agent did not answer in time; the management call's deadline passed.
 	Outcome_OUTCOME_TIMED_OUT Outcome = 5
 	// The caller left before a call ended that need not be finished without it.
 	Outcome_OUTCOME_CALLER_LEFT Outcome = 6
@@ -92,11 +149,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_signalbox_audit_v1_event_proto_enumTypes[0].Descriptor()
+	return file_signalbox_audit_v1_event_proto_enumTypes[1].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_signalbox_audit_v1_event_proto_enumTypes[0]
+	return &file_signalbox_audit_v1_event_proto_enumTypes[1]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -105,11 +162,12 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{0}
+	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{1}
 }
 
-// Event is the record of one governed call, made of what was known when it was
-// admitted and what was known when it ended. Every field is output only.
+// Event is the record of one call: of an agent, or of the management plane, as plane
+// says. It is made of what was known when the call was admitted and what was known when
+// it ended. Every field is output only.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Resource name, "events/{event}"; the last part is the id of the invocation, a UUIDv7.
@@ -151,11 +209,15 @@ type Event struct {
 	// do not own the agent.
 	Endpoint string `protobuf:"bytes,18,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// The operation by its A2A 1.0 name, for example "SendMessage"; "GetAgentCard" and
-	// "ListAgents" for cards and the list of agents; empty when it could not be read.
+	// "ListAgents" for cards and the list of agents; empty when it could not be read. Of a
+	// management call service and method, for example
+	// "signalbox.registry.v1.RegistryService/UpdateAgent".
 	Method string `protobuf:"bytes,19,opt,name=method,proto3" json:"method,omitempty"`
-	// Binding and version that the caller spoke, for example "JSONRPC/1.0".
+	// Binding and version that the caller spoke, for example "JSONRPC/1.0"; of a
+	// management call CONNECT, GRPC or GRPC_WEB.
 	Dialect string `protobuf:"bytes,20,opt,name=dialect,proto3" json:"dialect,omitempty"`
-	// Id that the caller gave to the request, as JSON.
+	// Id that the caller gave to the request, as JSON; of a management call the header
+	// X-Request-Id.
 	RequestId string `protobuf:"bytes,21,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of the message that was sent.
 	MessageId string `protobuf:"bytes,22,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
@@ -193,8 +255,23 @@ type Event struct {
 	// "GRPC/1.0"; where it is not the dialect, the call was translated. Empty when the call
 	// was refused before it was known, and in events of before there was translation.
 	UpstreamDialect string `protobuf:"bytes,38,opt,name=upstream_dialect,json=upstreamDialect,proto3" json:"upstream_dialect,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Which plane the call came to.
+	Plane Plane `protobuf:"varint,39,opt,name=plane,proto3,enum=signalbox.audit.v1.Plane" json:"plane,omitempty"`
+	// What a management call was about, for example "agents/echo" or
+	// "teams/demo/keys/laptop": the resource, its parent for lists, empty where there is
+	// none. Empty in events of the data plane, which name the agent.
+	Resource string `protobuf:"bytes,40,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Configuration revision that the call made; 0 when it changed nothing.
+	Revision int64 `protobuf:"varint,41,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The resource as the API showed it before the call changed it; absent when there was
+	// none, and in lists. No secret is in it. A part that is too large is replaced by an
+	// object with the one member "@cut", which says its size in bytes and its SHA-256; a
+	// card is always small or so replaced, and stands here as JSON.
+	Before *structpb.Struct `protobuf:"bytes,42,opt,name=before,proto3" json:"before,omitempty"`
+	// The resource as it was after the call; absent when there is none, and in lists.
+	After         *structpb.Struct `protobuf:"bytes,43,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -493,14 +570,51 @@ func (x *Event) GetUpstreamDialect() string {
 	return ""
 }
 
+func (x *Event) GetPlane() Plane {
+	if x != nil {
+		return x.Plane
+	}
+	return Plane_PLANE_UNSPECIFIED
+}
+
+func (x *Event) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *Event) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Event) GetBefore() *structpb.Struct {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *Event) GetAfter() *structpb.Struct {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
 // CallError says what went wrong with a call.
 type CallError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Code in the caller's protocol, for example -32001.
+	// Code in the caller's protocol, for example -32001; of a management call that of
+	// Connect and gRPC, for example 7 for permission denied.
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	// Reason, as in signalbox.error.v1.Reason without its prefix; empty when the agent gave the error.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Text that the caller got, cut to 1 000 characters.
+	// Text that the caller got, cut to 1 000 characters. What a parser said of a
+	// management call's body is left out, as it may quote the body.
 	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -793,7 +907,7 @@ var File_signalbox_audit_v1_event_proto protoreflect.FileDescriptor
 
 const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\f\n" +
+	"\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x0e\n" +
 	"\x05Event\x12\x1b\n" +
 	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04name\x12#\n" +
 	"\bsequence\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\bsequence\x12.\n" +
@@ -843,7 +957,12 @@ const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\vid_conflict\x18$ \x01(\bR\n" +
 	"idConflict\x128\n" +
 	"\brefusals\x18% \x01(\v2\x1c.signalbox.audit.v1.RefusalsR\brefusals\x122\n" +
-	"\x10upstream_dialect\x18& \x01(\tB\a\xbaH\x04r\x02\x18(R\x0fupstreamDialect\"k\n" +
+	"\x10upstream_dialect\x18& \x01(\tB\a\xbaH\x04r\x02\x18(R\x0fupstreamDialect\x129\n" +
+	"\x05plane\x18' \x01(\x0e2\x19.signalbox.audit.v1.PlaneB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05plane\x12$\n" +
+	"\bresource\x18( \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bresource\x12#\n" +
+	"\brevision\x18) \x01(\x03B\a\xbaH\x04\"\x02(\x00R\brevision\x12/\n" +
+	"\x06before\x18* \x01(\v2\x17.google.protobuf.StructR\x06before\x12-\n" +
+	"\x05after\x18+ \x01(\v2\x17.google.protobuf.StructR\x05after\"k\n" +
 	"\tCallError\x12\x19\n" +
 	"\x04code\x18\x01 \x01(\x05B\x05\xbaH\x02\x1a\x00R\x04code\x12\x1f\n" +
 	"\x06reason\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12\"\n" +
@@ -867,7 +986,12 @@ const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\acontext\x18\a \x03(\v2).signalbox.audit.v1.Decision.ContextEntryB\x15\xbaH\x12\x9a\x01\x0f\x10d\"\x04r\x02\x18d*\x05r\x03\x18\xd0\x0fR\acontext\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xee\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*D\n" +
+	"\x05Plane\x12\x15\n" +
+	"\x11PLANE_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"PLANE_DATA\x10\x01\x12\x14\n" +
+	"\x10PLANE_MANAGEMENT\x10\x02*\xee\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n" +
@@ -894,35 +1018,40 @@ func file_signalbox_audit_v1_event_proto_rawDescGZIP() []byte {
 	return file_signalbox_audit_v1_event_proto_rawDescData
 }
 
-var file_signalbox_audit_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_signalbox_audit_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_signalbox_audit_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_signalbox_audit_v1_event_proto_goTypes = []any{
-	(Outcome)(0),                  // 0: signalbox.audit.v1.Outcome
-	(*Event)(nil),                 // 1: signalbox.audit.v1.Event
-	(*CallError)(nil),             // 2: signalbox.audit.v1.CallError
-	(*Refusals)(nil),              // 3: signalbox.audit.v1.Refusals
-	(*RefusalReason)(nil),         // 4: signalbox.audit.v1.RefusalReason
-	(*Decision)(nil),              // 5: signalbox.audit.v1.Decision
-	nil,                           // 6: signalbox.audit.v1.Decision.ContextEntry
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(Plane)(0),                    // 0: signalbox.audit.v1.Plane
+	(Outcome)(0),                  // 1: signalbox.audit.v1.Outcome
+	(*Event)(nil),                 // 2: signalbox.audit.v1.Event
+	(*CallError)(nil),             // 3: signalbox.audit.v1.CallError
+	(*Refusals)(nil),              // 4: signalbox.audit.v1.Refusals
+	(*RefusalReason)(nil),         // 5: signalbox.audit.v1.RefusalReason
+	(*Decision)(nil),              // 6: signalbox.audit.v1.Decision
+	nil,                           // 7: signalbox.audit.v1.Decision.ContextEntry
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 10: google.protobuf.Struct
 }
 var file_signalbox_audit_v1_event_proto_depIdxs = []int32{
-	7,  // 0: signalbox.audit.v1.Event.time:type_name -> google.protobuf.Timestamp
-	7,  // 1: signalbox.audit.v1.Event.ingest_time:type_name -> google.protobuf.Timestamp
-	8,  // 2: signalbox.audit.v1.Event.duration:type_name -> google.protobuf.Duration
-	8,  // 3: signalbox.audit.v1.Event.time_to_first_byte:type_name -> google.protobuf.Duration
-	0,  // 4: signalbox.audit.v1.Event.outcome:type_name -> signalbox.audit.v1.Outcome
-	2,  // 5: signalbox.audit.v1.Event.error:type_name -> signalbox.audit.v1.CallError
-	5,  // 6: signalbox.audit.v1.Event.decision:type_name -> signalbox.audit.v1.Decision
-	3,  // 7: signalbox.audit.v1.Event.refusals:type_name -> signalbox.audit.v1.Refusals
-	4,  // 8: signalbox.audit.v1.Refusals.reasons:type_name -> signalbox.audit.v1.RefusalReason
-	6,  // 9: signalbox.audit.v1.Decision.context:type_name -> signalbox.audit.v1.Decision.ContextEntry
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 0: signalbox.audit.v1.Event.time:type_name -> google.protobuf.Timestamp
+	8,  // 1: signalbox.audit.v1.Event.ingest_time:type_name -> google.protobuf.Timestamp
+	9,  // 2: signalbox.audit.v1.Event.duration:type_name -> google.protobuf.Duration
+	9,  // 3: signalbox.audit.v1.Event.time_to_first_byte:type_name -> google.protobuf.Duration
+	1,  // 4: signalbox.audit.v1.Event.outcome:type_name -> signalbox.audit.v1.Outcome
+	3,  // 5: signalbox.audit.v1.Event.error:type_name -> signalbox.audit.v1.CallError
+	6,  // 6: signalbox.audit.v1.Event.decision:type_name -> signalbox.audit.v1.Decision
+	4,  // 7: signalbox.audit.v1.Event.refusals:type_name -> signalbox.audit.v1.Refusals
+	0,  // 8: signalbox.audit.v1.Event.plane:type_name -> signalbox.audit.v1.Plane
+	10, // 9: signalbox.audit.v1.Event.before:type_name -> google.protobuf.Struct
+	10, // 10: signalbox.audit.v1.Event.after:type_name -> google.protobuf.Struct
+	5,  // 11: signalbox.audit.v1.Refusals.reasons:type_name -> signalbox.audit.v1.RefusalReason
+	7,  // 12: signalbox.audit.v1.Decision.context:type_name -> signalbox.audit.v1.Decision.ContextEntry
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_audit_v1_event_proto_init() }
@@ -935,7 +1064,7 @@ func file_signalbox_audit_v1_event_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_audit_v1_event_proto_rawDesc), len(file_signalbox_audit_v1_event_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,

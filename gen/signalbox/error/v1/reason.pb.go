@@ -87,6 +87,9 @@ const (
 	Reason_REASON_UPSTREAM_TIMEOUT Reason = 41
 	// The agent ended a stream before it was complete.
 	Reason_REASON_UPSTREAM_INTERRUPTED Reason = 43
+	// The gateway has no usable credential for the agent, or the agent refused it; metadata
+	// says why.
+	Reason_REASON_UPSTREAM_CREDENTIAL Reason = 44
 	// Postgres is needed for this call and does not answer.
 	Reason_REASON_DATABASE_UNAVAILABLE Reason = 50
 	// The local record is nearly full, so that no new call can be recorded.
@@ -113,6 +116,9 @@ const (
 	// The version of the protocol that the call names is not the one that it speaks, or
 	// none that is spoken here.
 	Reason_REASON_VERSION_NOT_SUPPORTED Reason = 66
+	// A task or context belongs to another than who should adopt it; metadata names the
+	// first such id and counts them.
+	Reason_REASON_TASK_OWNED Reason = 67
 	// The push address is not on the agent's allow-list or may not be dialled.
 	Reason_REASON_PUSH_ADDRESS_FORBIDDEN Reason = 68
 	// The HTTP method is not one that this path takes.
@@ -176,6 +182,7 @@ var (
 		40: "REASON_UPSTREAM_UNREACHABLE",
 		41: "REASON_UPSTREAM_TIMEOUT",
 		43: "REASON_UPSTREAM_INTERRUPTED",
+		44: "REASON_UPSTREAM_CREDENTIAL",
 		50: "REASON_DATABASE_UNAVAILABLE",
 		51: "REASON_RECORD_UNAVAILABLE",
 		52: "REASON_CONFIGURATION_STALE",
@@ -188,6 +195,7 @@ var (
 		64: "REASON_TASK_NOT_FOUND",
 		65: "REASON_CONTEXT_NOT_USABLE",
 		66: "REASON_VERSION_NOT_SUPPORTED",
+		67: "REASON_TASK_OWNED",
 		68: "REASON_PUSH_ADDRESS_FORBIDDEN",
 		69: "REASON_METHOD_NOT_ALLOWED",
 		70: "REASON_PARSE_ERROR",
@@ -232,6 +240,7 @@ var (
 		"REASON_UPSTREAM_UNREACHABLE":            40,
 		"REASON_UPSTREAM_TIMEOUT":                41,
 		"REASON_UPSTREAM_INTERRUPTED":            43,
+		"REASON_UPSTREAM_CREDENTIAL":             44,
 		"REASON_DATABASE_UNAVAILABLE":            50,
 		"REASON_RECORD_UNAVAILABLE":              51,
 		"REASON_CONFIGURATION_STALE":             52,
@@ -244,6 +253,7 @@ var (
 		"REASON_TASK_NOT_FOUND":                  64,
 		"REASON_CONTEXT_NOT_USABLE":              65,
 		"REASON_VERSION_NOT_SUPPORTED":           66,
+		"REASON_TASK_OWNED":                      67,
 		"REASON_PUSH_ADDRESS_FORBIDDEN":          68,
 		"REASON_METHOD_NOT_ALLOWED":              69,
 		"REASON_PARSE_ERROR":                     70,
@@ -292,7 +302,7 @@ var File_signalbox_error_v1_reason_proto protoreflect.FileDescriptor
 
 const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\x9a\f\n" +
+	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xd1\f\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n" +
@@ -322,7 +332,8 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x12REASON_AGENT_STATE\x10 \x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_UNREACHABLE\x10(\x12\x1b\n" +
 	"\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1f\n" +
-	"\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1f\n" +
+	"\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1e\n" +
+	"\x1aREASON_UPSTREAM_CREDENTIAL\x10,\x12\x1f\n" +
 	"\x1bREASON_DATABASE_UNAVAILABLE\x102\x12\x1d\n" +
 	"\x19REASON_RECORD_UNAVAILABLE\x103\x12\x1e\n" +
 	"\x1aREASON_CONFIGURATION_STALE\x104\x12\x18\n" +
@@ -334,7 +345,8 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x10REASON_NOT_FOUND\x10?\x12\x19\n" +
 	"\x15REASON_TASK_NOT_FOUND\x10@\x12\x1d\n" +
 	"\x19REASON_CONTEXT_NOT_USABLE\x10A\x12 \n" +
-	"\x1cREASON_VERSION_NOT_SUPPORTED\x10B\x12!\n" +
+	"\x1cREASON_VERSION_NOT_SUPPORTED\x10B\x12\x15\n" +
+	"\x11REASON_TASK_OWNED\x10C\x12!\n" +
 	"\x1dREASON_PUSH_ADDRESS_FORBIDDEN\x10D\x12\x1d\n" +
 	"\x19REASON_METHOD_NOT_ALLOWED\x10E\x12\x16\n" +
 	"\x12REASON_PARSE_ERROR\x10F\x12\x1a\n" +

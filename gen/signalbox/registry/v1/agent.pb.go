@@ -469,9 +469,16 @@ type Agent struct {
 	Suspension *Suspension `protobuf:"bytes,29,opt,name=suspension,proto3" json:"suspension,omitempty"`
 	// Which replicas serve the change. Set in answers to UpdateAgent, SuspendAgent and
 	// ResumeAgent unless the replicas could not be asked. Output only.
-	Rollout       *v1.Rollout `protobuf:"bytes,30,opt,name=rollout,proto3" json:"rollout,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rollout *v1.Rollout `protobuf:"bytes,30,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// What the gateway shows to the agent; absent for nothing. Its secrets are never given
+	// back. An update changes it when it is set, and removes it only when the mask names
+	// "credential" and it is not set; "*" does not remove it.
+	Credential *Credential `protobuf:"bytes,31,opt,name=credential,proto3" json:"credential,omitempty"`
+	// How gateway and agent know each other in TLS; absent for what the machine trusts. An
+	// update changes and removes it as it does credential.
+	TransportSecurity *TransportSecurity `protobuf:"bytes,32,opt,name=transport_security,json=transportSecurity,proto3" json:"transport_security,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Agent) Reset() {
@@ -710,6 +717,20 @@ func (x *Agent) GetSuspension() *Suspension {
 func (x *Agent) GetRollout() *v1.Rollout {
 	if x != nil {
 		return x.Rollout
+	}
+	return nil
+}
+
+func (x *Agent) GetCredential() *Credential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+func (x *Agent) GetTransportSecurity() *TransportSecurity {
+	if x != nil {
+		return x.TransportSecurity
 	}
 	return nil
 }
@@ -1051,7 +1072,7 @@ var File_signalbox_registry_v1_agent_proto protoreflect.FileDescriptor
 
 const file_signalbox_registry_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"signalbox/rollout/v1/rollout.proto\"\x86\x0f\n" +
+	"!signalbox/registry/v1/agent.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&signalbox/registry/v1/credential.proto\x1a\"signalbox/rollout/v1/rollout.proto\"\xa2\x10\n" +
 	"\x05Agent\x12;\n" +
 	"\x04name\x18\x01 \x01(\tB'\xbaH$r\"2 ^(agents/[a-z][a-z0-9-]{0,62})?$R\x04name\x12\x19\n" +
 	"\x03uid\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18$R\x03uid\x12:\n" +
@@ -1093,7 +1114,11 @@ const file_signalbox_registry_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"suspension\x18\x1d \x01(\v2!.signalbox.registry.v1.SuspensionR\n" +
 	"suspension\x127\n" +
-	"\arollout\x18\x1e \x01(\v2\x1d.signalbox.rollout.v1.RolloutR\arollout\"\xb8\x01\n" +
+	"\arollout\x18\x1e \x01(\v2\x1d.signalbox.rollout.v1.RolloutR\arollout\x12A\n" +
+	"\n" +
+	"credential\x18\x1f \x01(\v2!.signalbox.registry.v1.CredentialR\n" +
+	"credential\x12W\n" +
+	"\x12transport_security\x18  \x01(\v2(.signalbox.registry.v1.TransportSecurityR\x11transportSecurity\"\xb8\x01\n" +
 	"\n" +
 	"Suspension\x12I\n" +
 	"\fstate_before\x18\x01 \x01(\x0e2\x1c.signalbox.registry.v1.StateB\b\xbaH\x05\x82\x01\x02\x10\x01R\vstateBefore\x12 \n" +
@@ -1189,6 +1214,8 @@ var file_signalbox_registry_v1_agent_proto_goTypes = []any{
 	(*structpb.Struct)(nil),       // 12: google.protobuf.Struct
 	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 	(*v1.Rollout)(nil),            // 14: signalbox.rollout.v1.Rollout
+	(*Credential)(nil),            // 15: signalbox.registry.v1.Credential
+	(*TransportSecurity)(nil),     // 16: signalbox.registry.v1.TransportSecurity
 }
 var file_signalbox_registry_v1_agent_proto_depIdxs = []int32{
 	2,  // 0: signalbox.registry.v1.Agent.visibility:type_name -> signalbox.registry.v1.Visibility
@@ -1205,14 +1232,16 @@ var file_signalbox_registry_v1_agent_proto_depIdxs = []int32{
 	10, // 11: signalbox.registry.v1.Agent.routes:type_name -> signalbox.registry.v1.Route
 	7,  // 12: signalbox.registry.v1.Agent.suspension:type_name -> signalbox.registry.v1.Suspension
 	14, // 13: signalbox.registry.v1.Agent.rollout:type_name -> signalbox.rollout.v1.Rollout
-	3,  // 14: signalbox.registry.v1.Suspension.state_before:type_name -> signalbox.registry.v1.State
-	13, // 15: signalbox.registry.v1.Suspension.suspend_time:type_name -> google.protobuf.Timestamp
-	0,  // 16: signalbox.registry.v1.CardVerification.state:type_name -> signalbox.registry.v1.CardVerificationState
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	15, // 14: signalbox.registry.v1.Agent.credential:type_name -> signalbox.registry.v1.Credential
+	16, // 15: signalbox.registry.v1.Agent.transport_security:type_name -> signalbox.registry.v1.TransportSecurity
+	3,  // 16: signalbox.registry.v1.Suspension.state_before:type_name -> signalbox.registry.v1.State
+	13, // 17: signalbox.registry.v1.Suspension.suspend_time:type_name -> google.protobuf.Timestamp
+	0,  // 18: signalbox.registry.v1.CardVerification.state:type_name -> signalbox.registry.v1.CardVerificationState
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_registry_v1_agent_proto_init() }
@@ -1220,6 +1249,7 @@ func file_signalbox_registry_v1_agent_proto_init() {
 	if File_signalbox_registry_v1_agent_proto != nil {
 		return
 	}
+	file_signalbox_registry_v1_credential_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -263,7 +263,8 @@ type UpdateAgentRequest struct {
 	Agent *Agent `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
 	// Fields to change: display_name, description, tags, aliases, visibility, endpoints,
 	// card, card_json, push, push_allowed_hosts, forward_headers, trust_card_authority,
-	// preferred_dialects, card_shape, card_keys. Empty means every one of these that is set in the request.
+	// preferred_dialects, card_shape, card_keys, credential, transport_security. Empty means
+	// every one of these that is set in the request.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -13,6 +13,7 @@ import pyqwest
 from ._gen.signalbox.audit.v1.audit_service_connect import AuditServiceClient
 from ._gen.signalbox.identity.v1.identity_service_connect import IdentityServiceClient
 from ._gen.signalbox.registry.v1.registry_service_connect import RegistryServiceClient
+from ._gen.signalbox.task.v1.task_service_connect import TaskServiceClient
 from ._pager import AsyncPager, Page
 from ._transport import Keyed, checked_base_url, checked_key
 from .audit.v1 import Event, ListEventsRequest, TailEventsRequest, TailEventsResponse
@@ -30,6 +31,10 @@ class AsyncIdentityClient(Keyed, IdentityServiceClient):
 
 class AsyncAuditClient(Keyed, AuditServiceClient):
     """The record of calls, a method per call."""
+
+
+class AsyncTaskClient(Keyed, TaskServiceClient):
+    """Whose tasks and contexts are, a method per call."""
 
 
 class AsyncSignalbox:
@@ -68,6 +73,9 @@ class AsyncSignalbox:
             self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
         )
         self.audit = AsyncAuditClient(
+            self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
+        )
+        self.tasks = AsyncTaskClient(
             self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
         )
 

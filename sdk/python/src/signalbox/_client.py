@@ -13,6 +13,7 @@ import pyqwest
 from ._gen.signalbox.audit.v1.audit_service_connect import AuditServiceClientSync
 from ._gen.signalbox.identity.v1.identity_service_connect import IdentityServiceClientSync
 from ._gen.signalbox.registry.v1.registry_service_connect import RegistryServiceClientSync
+from ._gen.signalbox.task.v1.task_service_connect import TaskServiceClientSync
 from ._pager import Page, Pager
 from ._tail import LeavingTransport, read_in_thread
 from ._transport import KeyedSync, checked_base_url, checked_key
@@ -33,12 +34,16 @@ class AuditClient(KeyedSync, AuditServiceClientSync):
     """The record of calls, a method per call."""
 
 
+class TaskClient(KeyedSync, TaskServiceClientSync):
+    """Whose tasks and contexts are, a method per call."""
+
+
 class Signalbox:
     """The way to one gateway with one key.
 
-    ``registry``, ``identity`` and ``audit`` have a method per call of the management
-    plane; the other methods walk lists, follow events, and point an A2A client at an
-    agent. Every call that fails raises a :class:`SignalboxError`. One client may be
+    ``registry``, ``identity``, ``audit`` and ``tasks`` have a method per call of the
+    management plane; the other methods walk lists, follow events, and point an A2A client
+    at an agent. Every call that fails raises a :class:`SignalboxError`. One client may be
     used by many threads.
 
     Args:
@@ -75,6 +80,9 @@ class Signalbox:
             self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
         )
         self.audit = AuditClient(
+            self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
+        )
+        self.tasks = TaskClient(
             self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
         )
 

@@ -43,11 +43,11 @@ const (
 
 // AuditServiceClient is a client for the signalbox.audit.v1.AuditService service.
 type AuditServiceClient interface {
-	// ListEvents returns events, the newest first.
+	// ListEvents returns events, the newest first, without before and after.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
-	// GetEvent returns one event. NOT_FOUND also when the caller may not see it.
+	// GetEvent returns one event, whole. NOT_FOUND also when the caller may not see it.
 	GetEvent(context.Context, *v1.GetEventRequest) (*v1.Event, error)
-	// TailEvents sends events as they reach the database, the oldest first, until the
+	// TailEvents sends events, whole, as they reach the database, the oldest first, until the
 	// caller leaves or the gateway drains. Continue with after_sequence. A response
 	// without an event comes after every 15 seconds of silence.
 	TailEvents(context.Context, *v1.TailEventsRequest) (*connect.ServerStreamForClient[v1.TailEventsResponse], error)
@@ -119,11 +119,11 @@ func (c *auditServiceClient) TailEvents(ctx context.Context, req *v1.TailEventsR
 
 // AuditServiceHandler is an implementation of the signalbox.audit.v1.AuditService service.
 type AuditServiceHandler interface {
-	// ListEvents returns events, the newest first.
+	// ListEvents returns events, the newest first, without before and after.
 	ListEvents(context.Context, *v1.ListEventsRequest) (*v1.ListEventsResponse, error)
-	// GetEvent returns one event. NOT_FOUND also when the caller may not see it.
+	// GetEvent returns one event, whole. NOT_FOUND also when the caller may not see it.
 	GetEvent(context.Context, *v1.GetEventRequest) (*v1.Event, error)
-	// TailEvents sends events as they reach the database, the oldest first, until the
+	// TailEvents sends events, whole, as they reach the database, the oldest first, until the
 	// caller leaves or the gateway drains. Continue with after_sequence. A response
 	// without an event comes after every 15 seconds of silence.
 	TailEvents(context.Context, *v1.TailEventsRequest, *connect.ServerStream[v1.TailEventsResponse]) error

@@ -12,6 +12,7 @@ from .._gen.signalbox.audit.v1.event_pb import (
     Decision,
     Event,
     Outcome,
+    Plane,
     RefusalReason,
     Refusals,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "ListEventsRequest",
     "ListEventsResponse",
     "Outcome",
+    "Plane",
     "RefusalReason",
     "Refusals",
     "TailEventsRequest",

@@ -23,8 +23,9 @@ export const file_signalbox_audit_v1_audit_service: GenFile = /*@__PURE__*/
 export type ListEventsRequest = Message<"signalbox.audit.v1.ListEventsRequest"> & {
   /**
    * Conditions "field op value" joined by AND; op is one of = != < <= > >= :
-   * Fields: agent, team, caller, method, outcome, upstream_dialect, time. An outcome may
-   * be given as REFUSED or as OUTCOME_REFUSED.
+   * Fields: agent, team, caller, method, outcome, upstream_dialect, time, plane (DATA or
+   * MANAGEMENT; both unless given), resource. An outcome may be given as REFUSED or as
+   * OUTCOME_REFUSED, a plane as MANAGEMENT or as PLANE_MANAGEMENT.
    *
    * @generated from field: string filter = 1;
    */
@@ -153,14 +154,14 @@ export const TailEventsResponseSchema: GenMessage<TailEventsResponse> = /*@__PUR
   messageDesc(file_signalbox_audit_v1_audit_service, 4);
 
 /**
- * AuditService reads the record of calls. The admin key reads every event; a
- * team's key reads the events of its team's own calls.
+ * AuditService reads the record of calls, those of agents and those of management. The
+ * admin key reads every event; a team's key reads the events of its team's own calls.
  *
  * @generated from service signalbox.audit.v1.AuditService
  */
 export const AuditService: GenService<{
   /**
-   * ListEvents returns events, the newest first.
+   * ListEvents returns events, the newest first, without before and after.
    *
    * @generated from rpc signalbox.audit.v1.AuditService.ListEvents
    */
@@ -170,7 +171,7 @@ export const AuditService: GenService<{
     output: typeof ListEventsResponseSchema;
   },
   /**
-   * GetEvent returns one event. NOT_FOUND also when the caller may not see it.
+   * GetEvent returns one event, whole. NOT_FOUND also when the caller may not see it.
    *
    * @generated from rpc signalbox.audit.v1.AuditService.GetEvent
    */
@@ -180,7 +181,7 @@ export const AuditService: GenService<{
     output: typeof EventSchema;
   },
   /**
-   * TailEvents sends events as they reach the database, the oldest first, until the
+   * TailEvents sends events, whole, as they reach the database, the oldest first, until the
    * caller leaves or the gateway drains. Continue with after_sequence. A response
    * without an event comes after every 15 seconds of silence.
    *

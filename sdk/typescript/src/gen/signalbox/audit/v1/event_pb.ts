@@ -6,18 +6,19 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message } from "@bufbuild/protobuf";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file signalbox/audit/v1/event.proto.
  */
 export const file_signalbox_audit_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zaWduYWxib3gvYXVkaXQvdjEvZXZlbnQucHJvdG8SEnNpZ25hbGJveC5hdWRpdC52MSLVCQoFRXZlbnQSFQoEbmFtZRgBIAEoCUIHukgEcgIYZBIZCghzZXF1ZW5jZRgCIAEoA0IHukgEIgIoABIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtpbmdlc3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSdGltZV90b19maXJzdF9ieXRlGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKB291dGNvbWUYByABKA4yGy5zaWduYWxib3guYXVkaXQudjEuT3V0Y29tZUIIukgFggECEAESLAoFZXJyb3IYCCABKAsyHS5zaWduYWxib3guYXVkaXQudjEuQ2FsbEVycm9yEhYKBWNvdW50GAkgASgDQge6SAQiAigAEhMKC2NhbGxlcl9sZWZ0GAogASgIEhgKBmNhbGxlchgLIAEoCUIIukgFcgMYyAESGwoKY2FsbGVyX3VpZBgMIAEoCUIHukgEcgIYJBIVCgR0ZWFtGA0gASgJQge6SARyAhhkEh8KDnNvdXJjZV9hZGRyZXNzGA4gASgJQge6SARyAhhkEhwKCnVzZXJfYWdlbnQYDyABKAlCCLpIBXIDGPQDEhcKBWFnZW50GBAgASgJQgi6SAVyAxjIARIaCglhZ2VudF91aWQYESABKAlCB7pIBHICGCQSGgoIZW5kcG9pbnQYEiABKAlCCLpIBXIDGNAPEhcKBm1ldGhvZBgTIAEoCUIHukgEcgIYZBIYCgdkaWFsZWN0GBQgASgJQge6SARyAhgoEhwKCnJlcXVlc3RfaWQYFSABKAlCCLpIBXIDGMgBEhwKCm1lc3NhZ2VfaWQYFiABKAlCCLpIBXIDGMgBEhkKB3Rhc2tfaWQYFyABKAlCCLpIBXIDGMgBEhwKCmNvbnRleHRfaWQYGCABKAlCCLpIBXIDGMgBEhsKCnRhc2tfc3RhdGUYGSABKAlCB7pIBHICGCgSGQoIdHJhY2VfaWQYGiABKAlCB7pIBHICGCASGAoHc3Bhbl9pZBgbIAEoCUIHukgEcgIYEBIfCg5wYXJlbnRfc3Bhbl9pZBgcIAEoCUIHukgEcgIYEBIuCghkZWNpc2lvbhgdIAEoCzIcLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbhIeCg1yZXF1ZXN0X2J5dGVzGB4gASgDQge6SAQiAigAEh8KDnJlc3BvbnNlX2J5dGVzGB8gASgDQge6SAQiAigAEh4KDXN0cmVhbV9ldmVudHMYICABKANCB7pIBCICKAASHAoLaHR0cF9zdGF0dXMYISABKAVCB7pIBBoCKAASGAoHcmVwbGljYRgiIAEoCUIHukgEcgIYJBIeCg1yZXBsaWNhX2Vwb2NoGCMgASgDQge6SAQiAigAEhMKC2lkX2NvbmZsaWN0GCQgASgIEi4KCHJlZnVzYWxzGCUgASgLMhwuc2lnbmFsYm94LmF1ZGl0LnYxLlJlZnVzYWxzEiEKEHVwc3RyZWFtX2RpYWxlY3QYJiABKAlCB7pIBHICGCgiVAoJQ2FsbEVycm9yEhMKBGNvZGUYASABKAVCBbpIAhoAEhcKBnJlYXNvbhgCIAEoCUIHukgEcgIYZBIZCgdtZXNzYWdlGAMgASgJQgi6SAVyAxigHyKdAQoIUmVmdXNhbHMSGwoHc291cmNlcxgBIAEoA0IKukgHIgUYgCAoABIWCg5zb3VyY2VzX2NhcHBlZBgCIAEoCBIeCg1hdXRoZW50aWNhdGVkGAMgASgDQge6SAQiAigAEjwKB3JlYXNvbnMYBCADKAsyIS5zaWduYWxib3guYXVkaXQudjEuUmVmdXNhbFJlYXNvbkIIukgFkgECEGQiQAoNUmVmdXNhbFJlYXNvbhIXCgZyZWFzb24YASABKAlCB7pIBHICGGQSFgoFY291bnQYAiABKANCB7pIBCICKAAirQIKCERlY2lzaW9uEhEKCXBlcm1pdHRlZBgBIAEoCBIeCgVydWxlcxgCIAMoCUIPukgMkgEJEGQiBXIDGMgBEhkKCHJldmlzaW9uGAMgASgDQge6SAQiAigAEhsKCXByaW5jaXBhbBgEIAEoCUIIukgFcgMYyAESFwoGYWN0aW9uGAUgASgJQge6SARyAhhkEhoKCHJlc291cmNlGAYgASgJQgi6SAVyAxjIARJRCgdjb250ZXh0GAcgAygLMikuc2lnbmFsYm94LmF1ZGl0LnYxLkRlY2lzaW9uLkNvbnRleHRFbnRyeUIVukgSmgEPEGQiBHICGGQqBXIDGNAPGi4KDENvbnRleHRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKu4BCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX1NVQ0NFRURFRBABEhIKDk9VVENPTUVfRkFJTEVEEAISEwoPT1VUQ09NRV9SRUZVU0VEEAMSFwoTT1VUQ09NRV9VTkFWQUlMQUJMRRAEEhUKEU9VVENPTUVfVElNRURfT1VUEAUSFwoTT1VUQ09NRV9DQUxMRVJfTEVGVBAGEhcKE09VVENPTUVfSU5URVJSVVBURUQQBxITCg9PVVRDT01FX1NVTU1BUlkQCBITCg9PVVRDT01FX1JFVk9LRUQQCULRAQoWY29tLnNpZ25hbGJveC5hdWRpdC52MUIKRXZlbnRQcm90b1ABWkFnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvYXVkaXQvdjE7YXVkaXR2MaICA1NBWKoCElNpZ25hbGJveC5BdWRpdC5WMcoCElNpZ25hbGJveFxBdWRpdFxWMeICHlNpZ25hbGJveFxBdWRpdFxWMVxHUEJNZXRhZGF0YeoCFFNpZ25hbGJveDo6QXVkaXQ6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Ch5zaWduYWxib3gvYXVkaXQvdjEvZXZlbnQucHJvdG8SEnNpZ25hbGJveC5hdWRpdC52MSKRCwoFRXZlbnQSFQoEbmFtZRgBIAEoCUIHukgEcgIYZBIZCghzZXF1ZW5jZRgCIAEoA0IHukgEIgIoABIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtpbmdlc3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSdGltZV90b19maXJzdF9ieXRlGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKB291dGNvbWUYByABKA4yGy5zaWduYWxib3guYXVkaXQudjEuT3V0Y29tZUIIukgFggECEAESLAoFZXJyb3IYCCABKAsyHS5zaWduYWxib3guYXVkaXQudjEuQ2FsbEVycm9yEhYKBWNvdW50GAkgASgDQge6SAQiAigAEhMKC2NhbGxlcl9sZWZ0GAogASgIEhgKBmNhbGxlchgLIAEoCUIIukgFcgMYyAESGwoKY2FsbGVyX3VpZBgMIAEoCUIHukgEcgIYJBIVCgR0ZWFtGA0gASgJQge6SARyAhhkEh8KDnNvdXJjZV9hZGRyZXNzGA4gASgJQge6SARyAhhkEhwKCnVzZXJfYWdlbnQYDyABKAlCCLpIBXIDGPQDEhcKBWFnZW50GBAgASgJQgi6SAVyAxjIARIaCglhZ2VudF91aWQYESABKAlCB7pIBHICGCQSGgoIZW5kcG9pbnQYEiABKAlCCLpIBXIDGNAPEhcKBm1ldGhvZBgTIAEoCUIHukgEcgIYZBIYCgdkaWFsZWN0GBQgASgJQge6SARyAhgoEhwKCnJlcXVlc3RfaWQYFSABKAlCCLpIBXIDGMgBEhwKCm1lc3NhZ2VfaWQYFiABKAlCCLpIBXIDGMgBEhkKB3Rhc2tfaWQYFyABKAlCCLpIBXIDGMgBEhwKCmNvbnRleHRfaWQYGCABKAlCCLpIBXIDGMgBEhsKCnRhc2tfc3RhdGUYGSABKAlCB7pIBHICGCgSGQoIdHJhY2VfaWQYGiABKAlCB7pIBHICGCASGAoHc3Bhbl9pZBgbIAEoCUIHukgEcgIYEBIfCg5wYXJlbnRfc3Bhbl9pZBgcIAEoCUIHukgEcgIYEBIuCghkZWNpc2lvbhgdIAEoCzIcLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbhIeCg1yZXF1ZXN0X2J5dGVzGB4gASgDQge6SAQiAigAEh8KDnJlc3BvbnNlX2J5dGVzGB8gASgDQge6SAQiAigAEh4KDXN0cmVhbV9ldmVudHMYICABKANCB7pIBCICKAASHAoLaHR0cF9zdGF0dXMYISABKAVCB7pIBBoCKAASGAoHcmVwbGljYRgiIAEoCUIHukgEcgIYJBIeCg1yZXBsaWNhX2Vwb2NoGCMgASgDQge6SAQiAigAEhMKC2lkX2NvbmZsaWN0GCQgASgIEi4KCHJlZnVzYWxzGCUgASgLMhwuc2lnbmFsYm94LmF1ZGl0LnYxLlJlZnVzYWxzEiEKEHVwc3RyZWFtX2RpYWxlY3QYJiABKAlCB7pIBHICGCgSMgoFcGxhbmUYJyABKA4yGS5zaWduYWxib3guYXVkaXQudjEuUGxhbmVCCLpIBYIBAhABEhoKCHJlc291cmNlGCggASgJQgi6SAVyAxjIARIZCghyZXZpc2lvbhgpIAEoA0IHukgEIgIoABInCgZiZWZvcmUYKiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBWFmdGVyGCsgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJUCglDYWxsRXJyb3ISEwoEY29kZRgBIAEoBUIFukgCGgASFwoGcmVhc29uGAIgASgJQge6SARyAhhkEhkKB21lc3NhZ2UYAyABKAlCCLpIBXIDGKAfIp0BCghSZWZ1c2FscxIbCgdzb3VyY2VzGAEgASgDQgq6SAciBRiAICgAEhYKDnNvdXJjZXNfY2FwcGVkGAIgASgIEh4KDWF1dGhlbnRpY2F0ZWQYAyABKANCB7pIBCICKAASPAoHcmVhc29ucxgEIAMoCzIhLnNpZ25hbGJveC5hdWRpdC52MS5SZWZ1c2FsUmVhc29uQgi6SAWSAQIQZCJACg1SZWZ1c2FsUmVhc29uEhcKBnJlYXNvbhgBIAEoCUIHukgEcgIYZBIWCgVjb3VudBgCIAEoA0IHukgEIgIoACKtAgoIRGVjaXNpb24SEQoJcGVybWl0dGVkGAEgASgIEh4KBXJ1bGVzGAIgAygJQg+6SAySAQkQZCIFcgMYyAESGQoIcmV2aXNpb24YAyABKANCB7pIBCICKAASGwoJcHJpbmNpcGFsGAQgASgJQgi6SAVyAxjIARIXCgZhY3Rpb24YBSABKAlCB7pIBHICGGQSGgoIcmVzb3VyY2UYBiABKAlCCLpIBXIDGMgBElEKB2NvbnRleHQYByADKAsyKS5zaWduYWxib3guYXVkaXQudjEuRGVjaXNpb24uQ29udGV4dEVudHJ5QhW6SBKaAQ8QZCIEcgIYZCoFcgMY0A8aLgoMQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqRAoFUGxhbmUSFQoRUExBTkVfVU5TUEVDSUZJRUQQABIOCgpQTEFORV9EQVRBEAESFAoQUExBTkVfTUFOQUdFTUVOVBACKu4BCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX1NVQ0NFRURFRBABEhIKDk9VVENPTUVfRkFJTEVEEAISEwoPT1VUQ09NRV9SRUZVU0VEEAMSFwoTT1VUQ09NRV9VTkFWQUlMQUJMRRAEEhUKEU9VVENPTUVfVElNRURfT1VUEAUSFwoTT1VUQ09NRV9DQUxMRVJfTEVGVBAGEhcKE09VVENPTUVfSU5URVJSVVBURUQQBxITCg9PVVRDT01FX1NVTU1BUlkQCBITCg9PVVRDT01FX1JFVk9LRUQQCULRAQoWY29tLnNpZ25hbGJveC5hdWRpdC52MUIKRXZlbnRQcm90b1ABWkFnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvYXVkaXQvdjE7YXVkaXR2MaICA1NBWKoCElNpZ25hbGJveC5BdWRpdC5WMcoCElNpZ25hbGJveFxBdWRpdFxWMeICHlNpZ25hbGJveFxBdWRpdFxWMVxHUEJNZXRhZGF0YeoCFFNpZ25hbGJveDo6QXVkaXQ6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * Event is the record of one governed call, made of what was known when it was
- * admitted and what was known when it ended. Every field is output only.
+ * Event is the record of one call: of an agent, or of the management plane, as plane
+ * says. It is made of what was known when the call was admitted and what was known when
+ * it ended. Every field is output only.
  *
  * @generated from message signalbox.audit.v1.Event
  */
@@ -152,21 +153,25 @@ export type Event = Message<"signalbox.audit.v1.Event"> & {
 
   /**
    * The operation by its A2A 1.0 name, for example "SendMessage"; "GetAgentCard" and
-   * "ListAgents" for cards and the list of agents; empty when it could not be read.
+   * "ListAgents" for cards and the list of agents; empty when it could not be read. Of a
+   * management call service and method, for example
+   * "signalbox.registry.v1.RegistryService/UpdateAgent".
    *
    * @generated from field: string method = 19;
    */
   method: string;
 
   /**
-   * Binding and version that the caller spoke, for example "JSONRPC/1.0".
+   * Binding and version that the caller spoke, for example "JSONRPC/1.0"; of a
+   * management call CONNECT, GRPC or GRPC_WEB.
    *
    * @generated from field: string dialect = 20;
    */
   dialect: string;
 
   /**
-   * Id that the caller gave to the request, as JSON.
+   * Id that the caller gave to the request, as JSON; of a management call the header
+   * X-Request-Id.
    *
    * @generated from field: string request_id = 21;
    */
@@ -292,6 +297,46 @@ export type Event = Message<"signalbox.audit.v1.Event"> & {
    * @generated from field: string upstream_dialect = 38;
    */
   upstreamDialect: string;
+
+  /**
+   * Which plane the call came to.
+   *
+   * @generated from field: signalbox.audit.v1.Plane plane = 39;
+   */
+  plane: Plane;
+
+  /**
+   * What a management call was about, for example "agents/echo" or
+   * "teams/demo/keys/laptop": the resource, its parent for lists, empty where there is
+   * none. Empty in events of the data plane, which name the agent.
+   *
+   * @generated from field: string resource = 40;
+   */
+  resource: string;
+
+  /**
+   * Configuration revision that the call made; 0 when it changed nothing.
+   *
+   * @generated from field: int64 revision = 41;
+   */
+  revision: bigint;
+
+  /**
+   * The resource as the API showed it before the call changed it; absent when there was
+   * none, and in lists. No secret is in it. A part that is too large is replaced by an
+   * object with the one member "@cut", which says its size in bytes and its SHA-256; a
+   * card is always small or so replaced, and stands here as JSON.
+   *
+   * @generated from field: google.protobuf.Struct before = 42;
+   */
+  before?: JsonObject | undefined;
+
+  /**
+   * The resource as it was after the call; absent when there is none, and in lists.
+   *
+   * @generated from field: google.protobuf.Struct after = 43;
+   */
+  after?: JsonObject | undefined;
 };
 
 /**
@@ -308,7 +353,8 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
  */
 export type CallError = Message<"signalbox.audit.v1.CallError"> & {
   /**
-   * Code in the caller's protocol, for example -32001.
+   * Code in the caller's protocol, for example -32001; of a management call that of
+   * Connect and gRPC, for example 7 for permission denied.
    *
    * @generated from field: int32 code = 1;
    */
@@ -322,7 +368,8 @@ export type CallError = Message<"signalbox.audit.v1.CallError"> & {
   reason: string;
 
   /**
-   * Text that the caller got, cut to 1 000 characters.
+   * Text that the caller got, cut to 1 000 characters. What a parser said of a
+   * management call's body is left out, as it may quote the body.
    *
    * @generated from field: string message = 3;
    */
@@ -474,6 +521,41 @@ export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
   messageDesc(file_signalbox_audit_v1_event, 4);
 
 /**
+ * Plane says which of the gateway's planes a call came to.
+ *
+ * @generated from enum signalbox.audit.v1.Plane
+ */
+export enum Plane {
+  /**
+   * Not given.
+   *
+   * @generated from enum value: PLANE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A call of an agent.
+   *
+   * @generated from enum value: PLANE_DATA = 1;
+   */
+  DATA = 1,
+
+  /**
+   * A call of a service of the gateway's own, which reads or changes configuration or
+   * reads the record.
+   *
+   * @generated from enum value: PLANE_MANAGEMENT = 2;
+   */
+  MANAGEMENT = 2,
+}
+
+/**
+ * Describes the enum signalbox.audit.v1.Plane.
+ */
+export const PlaneSchema: GenEnum<Plane> = /*@__PURE__*/
+  enumDesc(file_signalbox_audit_v1_event, 0);
+
+/**
  * Outcome says how a call ended.
  *
  * @generated from enum signalbox.audit.v1.Outcome
@@ -487,14 +569,15 @@ export enum Outcome {
   UNSPECIFIED = 0,
 
   /**
-   * The agent answered with a result.
+   * The agent answered with a result; the management call did what was asked.
    *
    * @generated from enum value: OUTCOME_SUCCEEDED = 1;
    */
   SUCCEEDED = 1,
 
   /**
-   * The agent answered with an error of the protocol.
+   * The agent answered with an error of the protocol; a fault of the gateway ended the
+   * management call.
    *
    * @generated from enum value: OUTCOME_FAILED = 2;
    */
@@ -508,14 +591,15 @@ export enum Outcome {
   REFUSED = 3,
 
   /**
-   * The agent could not be reached, or its answer was not of the protocol.
+   * The agent could not be reached, or its answer was not of the protocol; the database
+   * did not answer the management call.
    *
    * @generated from enum value: OUTCOME_UNAVAILABLE = 4;
    */
   UNAVAILABLE = 4,
 
   /**
-   * The agent did not answer in time.
+   * The agent did not answer in time; the management call's deadline passed.
    *
    * @generated from enum value: OUTCOME_TIMED_OUT = 5;
    */
@@ -557,5 +641,5 @@ export enum Outcome {
  * Describes the enum signalbox.audit.v1.Outcome.
  */
 export const OutcomeSchema: GenEnum<Outcome> = /*@__PURE__*/
-  enumDesc(file_signalbox_audit_v1_event, 0);
+  enumDesc(file_signalbox_audit_v1_event, 1);
 

@@ -154,7 +154,8 @@ export type UpdateAgentRequest = Message<"signalbox.registry.v1.UpdateAgentReque
   /**
    * Fields to change: display_name, description, tags, aliases, visibility, endpoints,
    * card, card_json, push, push_allowed_hosts, forward_headers, trust_card_authority,
-   * preferred_dialects, card_shape, card_keys. Empty means every one of these that is set in the request.
+   * preferred_dialects, card_shape, card_keys, credential, transport_security. Empty means
+   * every one of these that is set in the request.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */

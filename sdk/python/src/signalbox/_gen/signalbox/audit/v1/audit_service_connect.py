@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 
 class AuditService(Protocol):
     """
-    AuditService reads the record of calls. The admin key reads every event; a
-    team's key reads the events of its team's own calls.
+    AuditService reads the record of calls, those of agents and those of management. The
+    admin key reads every event; a team's key reads the events of its team's own calls.
     """
     async def list_events(self, request: ListEventsRequest, ctx: RequestContext[ListEventsRequest, ListEventsResponse], /) -> ListEventsResponse:
         """
-        ListEvents returns events, the newest first.
+        ListEvents returns events, the newest first, without before and after.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def get_event(self, request: GetEventRequest, ctx: RequestContext[GetEventRequest, Event], /) -> Event:
         """
-        GetEvent returns one event. NOT_FOUND also when the caller may not see it.
+        GetEvent returns one event, whole. NOT_FOUND also when the caller may not see it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def tail_events(self, request: TailEventsRequest, ctx: RequestContext[TailEventsRequest, TailEventsResponse], /) -> AsyncIterator[TailEventsResponse]:
         """
-        TailEvents sends events as they reach the database, the oldest first, until the
+        TailEvents sends events, whole, as they reach the database, the oldest first, until the
         caller leaves or the gateway drains. Continue with after_sequence. A response
         without an event comes after every 15 seconds of silence.
         """
@@ -122,8 +122,8 @@ class AuditServiceASGIApplication(ConnectASGIApplication[AuditService]):
 
 class AuditServiceClient(ConnectClient):
     """
-    AuditService reads the record of calls. The admin key reads every event; a
-    team's key reads the events of its team's own calls.
+    AuditService reads the record of calls, those of agents and those of management. The
+    admin key reads every event; a team's key reads the events of its team's own calls.
     """
     async def list_events(
         self,
@@ -134,7 +134,7 @@ class AuditServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> ListEventsResponse:
         """
-        ListEvents returns events, the newest first.
+        ListEvents returns events, the newest first, without before and after.
         """
         return await self.execute_unary(
             request=request,
@@ -159,7 +159,7 @@ class AuditServiceClient(ConnectClient):
         use_get: bool = False,
     ) -> Event:
         """
-        GetEvent returns one event. NOT_FOUND also when the caller may not see it.
+        GetEvent returns one event, whole. NOT_FOUND also when the caller may not see it.
         """
         return await self.execute_unary(
             request=request,
@@ -183,7 +183,7 @@ class AuditServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> AsyncIterator[TailEventsResponse]:
         """
-        TailEvents sends events as they reach the database, the oldest first, until the
+        TailEvents sends events, whole, as they reach the database, the oldest first, until the
         caller leaves or the gateway drains. Continue with after_sequence. A response
         without an event comes after every 15 seconds of silence.
         """
@@ -203,24 +203,24 @@ class AuditServiceClient(ConnectClient):
 
 class AuditServiceSync(Protocol):
     """
-    AuditService reads the record of calls. The admin key reads every event; a
-    team's key reads the events of its team's own calls.
+    AuditService reads the record of calls, those of agents and those of management. The
+    admin key reads every event; a team's key reads the events of its team's own calls.
     """
     def list_events(self, request: ListEventsRequest, ctx: RequestContext[ListEventsRequest, ListEventsResponse], /) -> ListEventsResponse:
         """
-        ListEvents returns events, the newest first.
+        ListEvents returns events, the newest first, without before and after.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def get_event(self, request: GetEventRequest, ctx: RequestContext[GetEventRequest, Event], /) -> Event:
         """
-        GetEvent returns one event. NOT_FOUND also when the caller may not see it.
+        GetEvent returns one event, whole. NOT_FOUND also when the caller may not see it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def tail_events(self, request: TailEventsRequest, ctx: RequestContext[TailEventsRequest, TailEventsResponse], /) -> Iterator[TailEventsResponse]:
         """
-        TailEvents sends events as they reach the database, the oldest first, until the
+        TailEvents sends events, whole, as they reach the database, the oldest first, until the
         caller leaves or the gateway drains. Continue with after_sequence. A response
         without an event comes after every 15 seconds of silence.
         """
@@ -290,8 +290,8 @@ class AuditServiceWSGIApplication(ConnectWSGIApplication):
 
 class AuditServiceClientSync(ConnectClientSync):
     """
-    AuditService reads the record of calls. The admin key reads every event; a
-    team's key reads the events of its team's own calls.
+    AuditService reads the record of calls, those of agents and those of management. The
+    admin key reads every event; a team's key reads the events of its team's own calls.
     """
     def list_events(
         self,
@@ -302,7 +302,7 @@ class AuditServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> ListEventsResponse:
         """
-        ListEvents returns events, the newest first.
+        ListEvents returns events, the newest first, without before and after.
         """
         return self.execute_unary(
             request=request,
@@ -327,7 +327,7 @@ class AuditServiceClientSync(ConnectClientSync):
         use_get: bool = False,
     ) -> Event:
         """
-        GetEvent returns one event. NOT_FOUND also when the caller may not see it.
+        GetEvent returns one event, whole. NOT_FOUND also when the caller may not see it.
         """
         return self.execute_unary(
             request=request,
@@ -351,7 +351,7 @@ class AuditServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> Iterator[TailEventsResponse]:
         """
-        TailEvents sends events as they reach the database, the oldest first, until the
+        TailEvents sends events, whole, as they reach the database, the oldest first, until the
         caller leaves or the gateway drains. Continue with after_sequence. A response
         without an event comes after every 15 seconds of silence.
         """

@@ -36,8 +36,9 @@ class ListEventsRequest(Message[_ListEventsRequestFields]):
     Attributes:
         filter:
             Conditions "field op value" joined by AND; op is one of = != < <= > >= :
-            Fields: agent, team, caller, method, outcome, upstream_dialect, time. An outcome may
-            be given as REFUSED or as OUTCOME_REFUSED.
+            Fields: agent, team, caller, method, outcome, upstream_dialect, time, plane (DATA or
+            MANAGEMENT; both unless given), resource. An outcome may be given as REFUSED or as
+            OUTCOME_REFUSED, a plane as MANAGEMENT or as PLANE_MANAGEMENT.
 
             ```proto
             string filter = 1;

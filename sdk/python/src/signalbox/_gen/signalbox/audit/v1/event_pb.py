@@ -13,22 +13,24 @@ from typing import Literal, TYPE_CHECKING, TypeAlias
 
 from protobuf import Enum, Message
 from protobuf._codegen import file_desc
-from protobuf.wkt.google.protobuf import duration_pb, timestamp_pb
+from protobuf.wkt.google.protobuf import duration_pb, struct_pb, timestamp_pb
 
 from ....buf.validate import validate_pb
 
 if TYPE_CHECKING:
     from protobuf import DescFile
     from protobuf.wkt.google.protobuf.duration_pb import Duration
+    from protobuf.wkt.google.protobuf.struct_pb import Struct
     from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
 
-_EventFields: TypeAlias = Literal["name", "sequence", "time", "ingest_time", "duration", "time_to_first_byte", "outcome", "error", "count", "caller_left", "caller", "caller_uid", "team", "source_address", "user_agent", "agent", "agent_uid", "endpoint", "method", "dialect", "request_id", "message_id", "task_id", "context_id", "task_state", "trace_id", "span_id", "parent_span_id", "decision", "request_bytes", "response_bytes", "stream_events", "http_status", "replica", "replica_epoch", "id_conflict", "refusals", "upstream_dialect"]
+_EventFields: TypeAlias = Literal["name", "sequence", "time", "ingest_time", "duration", "time_to_first_byte", "outcome", "error", "count", "caller_left", "caller", "caller_uid", "team", "source_address", "user_agent", "agent", "agent_uid", "endpoint", "method", "dialect", "request_id", "message_id", "task_id", "context_id", "task_state", "trace_id", "span_id", "parent_span_id", "decision", "request_bytes", "response_bytes", "stream_events", "http_status", "replica", "replica_epoch", "id_conflict", "refusals", "upstream_dialect", "plane", "resource", "revision", "before", "after"]
 
 class Event(Message[_EventFields]):
     """
-    Event is the record of one governed call, made of what was known when it was
-    admitted and what was known when it ended. Every field is output only.
+    Event is the record of one call: of an agent, or of the management plane, as plane
+    says. It is made of what was known when the call was admitted and what was known when
+    it ended. Every field is output only.
 
     ```proto
     message signalbox.audit.v1.Event
@@ -147,19 +149,23 @@ class Event(Message[_EventFields]):
             ```
         method:
             The operation by its A2A 1.0 name, for example "SendMessage"; "GetAgentCard" and
-            "ListAgents" for cards and the list of agents; empty when it could not be read.
+            "ListAgents" for cards and the list of agents; empty when it could not be read. Of a
+            management call service and method, for example
+            "signalbox.registry.v1.RegistryService/UpdateAgent".
 
             ```proto
             string method = 19;
             ```
         dialect:
-            Binding and version that the caller spoke, for example "JSONRPC/1.0".
+            Binding and version that the caller spoke, for example "JSONRPC/1.0"; of a
+            management call CONNECT, GRPC or GRPC_WEB.
 
             ```proto
             string dialect = 20;
             ```
         request_id:
-            Id that the caller gave to the request, as JSON.
+            Id that the caller gave to the request, as JSON; of a management call the header
+            X-Request-Id.
 
             ```proto
             string request_id = 21;
@@ -268,9 +274,44 @@ class Event(Message[_EventFields]):
             ```proto
             string upstream_dialect = 38;
             ```
+        plane:
+            Which plane the call came to.
+
+            ```proto
+            signalbox.audit.v1.Plane plane = 39;
+            ```
+        resource:
+            What a management call was about, for example "agents/echo" or
+            "teams/demo/keys/laptop": the resource, its parent for lists, empty where there is
+            none. Empty in events of the data plane, which name the agent.
+
+            ```proto
+            string resource = 40;
+            ```
+        revision:
+            Configuration revision that the call made; 0 when it changed nothing.
+
+            ```proto
+            int64 revision = 41;
+            ```
+        before:
+            The resource as the API showed it before the call changed it; absent when there was
+            none, and in lists. No secret is in it. A part that is too large is replaced by an
+            object with the one member "@cut", which says its size in bytes and its SHA-256; a
+            card is always small or so replaced, and stands here as JSON.
+
+            ```proto
+            optional google.protobuf.Struct before = 42;
+            ```
+        after:
+            The resource as it was after the call; absent when there is none, and in lists.
+
+            ```proto
+            optional google.protobuf.Struct after = 43;
+            ```
     """
 
-    __slots__ = ("name", "sequence", "time", "ingest_time", "duration", "time_to_first_byte", "outcome", "error", "count", "caller_left", "caller", "caller_uid", "team", "source_address", "user_agent", "agent", "agent_uid", "endpoint", "method", "dialect", "request_id", "message_id", "task_id", "context_id", "task_state", "trace_id", "span_id", "parent_span_id", "decision", "request_bytes", "response_bytes", "stream_events", "http_status", "replica", "replica_epoch", "id_conflict", "refusals", "upstream_dialect")
+    __slots__ = ("name", "sequence", "time", "ingest_time", "duration", "time_to_first_byte", "outcome", "error", "count", "caller_left", "caller", "caller_uid", "team", "source_address", "user_agent", "agent", "agent_uid", "endpoint", "method", "dialect", "request_id", "message_id", "task_id", "context_id", "task_state", "trace_id", "span_id", "parent_span_id", "decision", "request_bytes", "response_bytes", "stream_events", "http_status", "replica", "replica_epoch", "id_conflict", "refusals", "upstream_dialect", "plane", "resource", "revision", "before", "after")
 
     if TYPE_CHECKING:
 
@@ -315,6 +356,11 @@ class Event(Message[_EventFields]):
             id_conflict: bool = False,
             refusals: Refusals | None = None,
             upstream_dialect: str = "",
+            plane: Plane | None = None,
+            resource: str = "",
+            revision: int = 0,
+            before: Struct | None = None,
+            after: Struct | None = None,
         ) -> None:
             pass
 
@@ -356,6 +402,11 @@ class Event(Message[_EventFields]):
         id_conflict: bool
         refusals: Refusals | None
         upstream_dialect: str
+        plane: Plane
+        resource: str
+        revision: int
+        before: Struct | None
+        after: Struct | None
 
 _CallErrorFields: TypeAlias = Literal["code", "reason", "message"]
 
@@ -369,7 +420,8 @@ class CallError(Message[_CallErrorFields]):
 
     Attributes:
         code:
-            Code in the caller's protocol, for example -32001.
+            Code in the caller's protocol, for example -32001; of a management call that of
+            Connect and gRPC, for example 7 for permission denied.
 
             ```proto
             int32 code = 1;
@@ -381,7 +433,8 @@ class CallError(Message[_CallErrorFields]):
             string reason = 2;
             ```
         message:
-            Text that the caller got, cut to 1 000 characters.
+            Text that the caller got, cut to 1 000 characters. What a parser said of a
+            management call's body is left out, as it may quote the body.
 
             ```proto
             string message = 3;
@@ -585,6 +638,40 @@ class Decision(Message[_DecisionFields]):
         resource: str
         context: dict[str, str]
 
+class Plane(Enum):
+    """
+    Plane says which of the gateway's planes a call came to.
+
+    ```proto
+    enum signalbox.audit.v1.Plane
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            Not given.
+
+            ```proto
+            PLANE_UNSPECIFIED = 0
+            ```
+        DATA:
+            A call of an agent.
+
+            ```proto
+            PLANE_DATA = 1
+            ```
+        MANAGEMENT:
+            A call of a service of the gateway's own, which reads or changes configuration or
+            reads the record.
+
+            ```proto
+            PLANE_MANAGEMENT = 2
+            ```
+    """
+
+    UNSPECIFIED = 0
+    DATA = 1
+    MANAGEMENT = 2
+
 class Outcome(Enum):
     """
     Outcome says how a call ended.
@@ -601,13 +688,14 @@ class Outcome(Enum):
             OUTCOME_UNSPECIFIED = 0
             ```
         SUCCEEDED:
-            The agent answered with a result.
+            The agent answered with a result; the management call did what was asked.
 
             ```proto
             OUTCOME_SUCCEEDED = 1
             ```
         FAILED:
-            The agent answered with an error of the protocol.
+            The agent answered with an error of the protocol; a fault of the gateway ended the
+            management call.
 
             ```proto
             OUTCOME_FAILED = 2
@@ -619,13 +707,14 @@ class Outcome(Enum):
             OUTCOME_REFUSED = 3
             ```
         UNAVAILABLE:
-            The agent could not be reached, or its answer was not of the protocol.
+            The agent could not be reached, or its answer was not of the protocol; the database
+            did not answer the management call.
 
             ```proto
             OUTCOME_UNAVAILABLE = 4
             ```
         TIMED_OUT:
-            The agent did not answer in time.
+            The agent did not answer in time; the management call's deadline passed.
 
             ```proto
             OUTCOME_TIMED_OUT = 5
@@ -672,10 +761,11 @@ class Outcome(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xe6\x0c\n\x05Event\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18d\x12#\n\x08sequence\x18\x02 \x01(\x03R\x08sequenceB\x07\xbaH\x04"\x02(\x00\x12.\n\x04time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12;\n\x0bingest_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ningestTime\x125\n\x08duration\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08duration\x12F\n\x12time_to_first_byte\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x0ftimeToFirstByte\x12?\n\x07outcome\x18\x07 \x01(\x0e2\x1b.signalbox.audit.v1.OutcomeR\x07outcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x123\n\x05error\x18\x08 \x01(\x0b2\x1d.signalbox.audit.v1.CallErrorR\x05error\x12\x1d\n\x05count\x18\t \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bcaller_left\x18\n \x01(\x08R\ncallerLeft\x12 \n\x06caller\x18\x0b \x01(\tR\x06callerB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ncaller_uid\x18\x0c \x01(\tR\tcallerUidB\x07\xbaH\x04r\x02\x18$\x12\x1b\n\x04team\x18\r \x01(\tR\x04teamB\x07\xbaH\x04r\x02\x18d\x12.\n\x0esource_address\x18\x0e \x01(\tR\rsourceAddressB\x07\xbaH\x04r\x02\x18d\x12\'\n\nuser_agent\x18\x0f \x01(\tR\tuserAgentB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1e\n\x05agent\x18\x10 \x01(\tR\x05agentB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\tagent_uid\x18\x11 \x01(\tR\x08agentUidB\x07\xbaH\x04r\x02\x18$\x12$\n\x08endpoint\x18\x12 \x01(\tR\x08endpointB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1f\n\x06method\x18\x13 \x01(\tR\x06methodB\x07\xbaH\x04r\x02\x18d\x12!\n\x07dialect\x18\x14 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12\'\n\nrequest_id\x18\x15 \x01(\tR\trequestIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\nmessage_id\x18\x16 \x01(\tR\tmessageIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07task_id\x18\x17 \x01(\tR\x06taskIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\ncontext_id\x18\x18 \x01(\tR\tcontextIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ntask_state\x18\x19 \x01(\tR\ttaskStateB\x07\xbaH\x04r\x02\x18(\x12"\n\x08trace_id\x18\x1a \x01(\tR\x07traceIdB\x07\xbaH\x04r\x02\x18 \x12 \n\x07span_id\x18\x1b \x01(\tR\x06spanIdB\x07\xbaH\x04r\x02\x18\x10\x12-\n\x0eparent_span_id\x18\x1c \x01(\tR\x0cparentSpanIdB\x07\xbaH\x04r\x02\x18\x10\x128\n\x08decision\x18\x1d \x01(\x0b2\x1c.signalbox.audit.v1.DecisionR\x08decision\x12,\n\rrequest_bytes\x18\x1e \x01(\x03R\x0crequestBytesB\x07\xbaH\x04"\x02(\x00\x12.\n\x0eresponse_bytes\x18\x1f \x01(\x03R\rresponseBytesB\x07\xbaH\x04"\x02(\x00\x12,\n\rstream_events\x18  \x01(\x03R\x0cstreamEventsB\x07\xbaH\x04"\x02(\x00\x12(\n\x0bhttp_status\x18! \x01(\x05R\nhttpStatusB\x07\xbaH\x04\x1a\x02(\x00\x12!\n\x07replica\x18" \x01(\tR\x07replicaB\x07\xbaH\x04r\x02\x18$\x12,\n\rreplica_epoch\x18# \x01(\x03R\x0creplicaEpochB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bid_conflict\x18$ \x01(\x08R\nidConflict\x128\n\x08refusals\x18% \x01(\x0b2\x1c.signalbox.audit.v1.RefusalsR\x08refusals\x122\n\x10upstream_dialect\x18& \x01(\tR\x0fupstreamDialectB\x07\xbaH\x04r\x02\x18("k\n\tCallError\x12\x19\n\x04code\x18\x01 \x01(\x05R\x04codeB\x05\xbaH\x02\x1a\x00\x12\x1f\n\x06reason\x18\x02 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12"\n\x07message\x18\x03 \x01(\tR\x07messageB\x08\xbaH\x05r\x03\x18\xa0\x1f"\xcd\x01\n\x08Refusals\x12$\n\x07sources\x18\x01 \x01(\x03R\x07sourcesB\n\xbaH\x07"\x05\x18\x80 (\x00\x12%\n\x0esources_capped\x18\x02 \x01(\x08R\rsourcesCapped\x12-\n\rauthenticated\x18\x03 \x01(\x03R\rauthenticatedB\x07\xbaH\x04"\x02(\x00\x12E\n\x07reasons\x18\x04 \x03(\x0b2!.signalbox.audit.v1.RefusalReasonR\x07reasonsB\x08\xbaH\x05\x92\x01\x02\x10d"O\n\rRefusalReason\x12\x1f\n\x06reason\x18\x01 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12\x1d\n\x05count\x18\x02 \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00"\xfb\x02\n\x08Decision\x12\x1c\n\tpermitted\x18\x01 \x01(\x08R\tpermitted\x12%\n\x05rules\x18\x02 \x03(\tR\x05rulesB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18\x03 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12&\n\tprincipal\x18\x04 \x01(\tR\tprincipalB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\x06action\x18\x05 \x01(\tR\x06actionB\x07\xbaH\x04r\x02\x18d\x12$\n\x08resource\x18\x06 \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12Z\n\x07context\x18\x07 \x03(\x0b2).signalbox.audit.v1.Decision.ContextEntryR\x07contextB\x15\xbaH\x12\x9a\x01\x0f\x10d"\x04r\x02\x18d*\x05r\x03\x18\xd0\x0f\x1a:\n\x0cContextEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xee\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x17\n\x13OUTCOME_CALLER_LEFT\x10\x06\x12\x17\n\x13OUTCOME_INTERRUPTED\x10\x07\x12\x13\n\x0fOUTCOME_SUMMARY\x10\x08\x12\x13\n\x0fOUTCOME_REVOKED\x10\tB\xd1\x01\n\x16com.signalbox.audit.v1B\nEventProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/audit/v1;auditv1\xa2\x02\x03SAX\xaa\x02\x12Signalbox.Audit.V1\xca\x02\x12Signalbox\\Audit\\V1\xe2\x02\x1eSignalbox\\Audit\\V1\\GPBMetadata\xea\x02\x14Signalbox::Audit::V1b\x06proto3',
+    b'\n\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xcc\x0e\n\x05Event\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18d\x12#\n\x08sequence\x18\x02 \x01(\x03R\x08sequenceB\x07\xbaH\x04"\x02(\x00\x12.\n\x04time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12;\n\x0bingest_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ningestTime\x125\n\x08duration\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08duration\x12F\n\x12time_to_first_byte\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x0ftimeToFirstByte\x12?\n\x07outcome\x18\x07 \x01(\x0e2\x1b.signalbox.audit.v1.OutcomeR\x07outcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x123\n\x05error\x18\x08 \x01(\x0b2\x1d.signalbox.audit.v1.CallErrorR\x05error\x12\x1d\n\x05count\x18\t \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bcaller_left\x18\n \x01(\x08R\ncallerLeft\x12 \n\x06caller\x18\x0b \x01(\tR\x06callerB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ncaller_uid\x18\x0c \x01(\tR\tcallerUidB\x07\xbaH\x04r\x02\x18$\x12\x1b\n\x04team\x18\r \x01(\tR\x04teamB\x07\xbaH\x04r\x02\x18d\x12.\n\x0esource_address\x18\x0e \x01(\tR\rsourceAddressB\x07\xbaH\x04r\x02\x18d\x12\'\n\nuser_agent\x18\x0f \x01(\tR\tuserAgentB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1e\n\x05agent\x18\x10 \x01(\tR\x05agentB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\tagent_uid\x18\x11 \x01(\tR\x08agentUidB\x07\xbaH\x04r\x02\x18$\x12$\n\x08endpoint\x18\x12 \x01(\tR\x08endpointB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1f\n\x06method\x18\x13 \x01(\tR\x06methodB\x07\xbaH\x04r\x02\x18d\x12!\n\x07dialect\x18\x14 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12\'\n\nrequest_id\x18\x15 \x01(\tR\trequestIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\nmessage_id\x18\x16 \x01(\tR\tmessageIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07task_id\x18\x17 \x01(\tR\x06taskIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\ncontext_id\x18\x18 \x01(\tR\tcontextIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ntask_state\x18\x19 \x01(\tR\ttaskStateB\x07\xbaH\x04r\x02\x18(\x12"\n\x08trace_id\x18\x1a \x01(\tR\x07traceIdB\x07\xbaH\x04r\x02\x18 \x12 \n\x07span_id\x18\x1b \x01(\tR\x06spanIdB\x07\xbaH\x04r\x02\x18\x10\x12-\n\x0eparent_span_id\x18\x1c \x01(\tR\x0cparentSpanIdB\x07\xbaH\x04r\x02\x18\x10\x128\n\x08decision\x18\x1d \x01(\x0b2\x1c.signalbox.audit.v1.DecisionR\x08decision\x12,\n\rrequest_bytes\x18\x1e \x01(\x03R\x0crequestBytesB\x07\xbaH\x04"\x02(\x00\x12.\n\x0eresponse_bytes\x18\x1f \x01(\x03R\rresponseBytesB\x07\xbaH\x04"\x02(\x00\x12,\n\rstream_events\x18  \x01(\x03R\x0cstreamEventsB\x07\xbaH\x04"\x02(\x00\x12(\n\x0bhttp_status\x18! \x01(\x05R\nhttpStatusB\x07\xbaH\x04\x1a\x02(\x00\x12!\n\x07replica\x18" \x01(\tR\x07replicaB\x07\xbaH\x04r\x02\x18$\x12,\n\rreplica_epoch\x18# \x01(\x03R\x0creplicaEpochB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bid_conflict\x18$ \x01(\x08R\nidConflict\x128\n\x08refusals\x18% \x01(\x0b2\x1c.signalbox.audit.v1.RefusalsR\x08refusals\x122\n\x10upstream_dialect\x18& \x01(\tR\x0fupstreamDialectB\x07\xbaH\x04r\x02\x18(\x129\n\x05plane\x18\' \x01(\x0e2\x19.signalbox.audit.v1.PlaneR\x05planeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x08resource\x18( \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18) \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12/\n\x06before\x18* \x01(\x0b2\x17.google.protobuf.StructR\x06before\x12-\n\x05after\x18+ \x01(\x0b2\x17.google.protobuf.StructR\x05after"k\n\tCallError\x12\x19\n\x04code\x18\x01 \x01(\x05R\x04codeB\x05\xbaH\x02\x1a\x00\x12\x1f\n\x06reason\x18\x02 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12"\n\x07message\x18\x03 \x01(\tR\x07messageB\x08\xbaH\x05r\x03\x18\xa0\x1f"\xcd\x01\n\x08Refusals\x12$\n\x07sources\x18\x01 \x01(\x03R\x07sourcesB\n\xbaH\x07"\x05\x18\x80 (\x00\x12%\n\x0esources_capped\x18\x02 \x01(\x08R\rsourcesCapped\x12-\n\rauthenticated\x18\x03 \x01(\x03R\rauthenticatedB\x07\xbaH\x04"\x02(\x00\x12E\n\x07reasons\x18\x04 \x03(\x0b2!.signalbox.audit.v1.RefusalReasonR\x07reasonsB\x08\xbaH\x05\x92\x01\x02\x10d"O\n\rRefusalReason\x12\x1f\n\x06reason\x18\x01 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12\x1d\n\x05count\x18\x02 \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00"\xfb\x02\n\x08Decision\x12\x1c\n\tpermitted\x18\x01 \x01(\x08R\tpermitted\x12%\n\x05rules\x18\x02 \x03(\tR\x05rulesB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18\x03 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12&\n\tprincipal\x18\x04 \x01(\tR\tprincipalB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\x06action\x18\x05 \x01(\tR\x06actionB\x07\xbaH\x04r\x02\x18d\x12$\n\x08resource\x18\x06 \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12Z\n\x07context\x18\x07 \x03(\x0b2).signalbox.audit.v1.Decision.ContextEntryR\x07contextB\x15\xbaH\x12\x9a\x01\x0f\x10d"\x04r\x02\x18d*\x05r\x03\x18\xd0\x0f\x1a:\n\x0cContextEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*D\n\x05Plane\x12\x15\n\x11PLANE_UNSPECIFIED\x10\x00\x12\x0e\n\nPLANE_DATA\x10\x01\x12\x14\n\x10PLANE_MANAGEMENT\x10\x02*\xee\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x17\n\x13OUTCOME_CALLER_LEFT\x10\x06\x12\x17\n\x13OUTCOME_INTERRUPTED\x10\x07\x12\x13\n\x0fOUTCOME_SUMMARY\x10\x08\x12\x13\n\x0fOUTCOME_REVOKED\x10\tB\xd1\x01\n\x16com.signalbox.audit.v1B\nEventProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/audit/v1;auditv1\xa2\x02\x03SAX\xaa\x02\x12Signalbox.Audit.V1\xca\x02\x12Signalbox\\Audit\\V1\xe2\x02\x1eSignalbox\\Audit\\V1\\GPBMetadata\xea\x02\x14Signalbox::Audit::V1b\x06proto3',
     [
         validate_pb.desc(),
         duration_pb.desc(),
+        struct_pb.desc(),
         timestamp_pb.desc(),
     ],
     {
@@ -684,6 +774,7 @@ _DESC = file_desc(
         "Refusals": Refusals,
         "RefusalReason": RefusalReason,
         "Decision": Decision,
+        "Plane": Plane,
         "Outcome": Outcome,
     },
 )

@@ -216,7 +216,8 @@ class UpdateAgentRequest(Message[_UpdateAgentRequestFields]):
         update_mask:
             Fields to change: display_name, description, tags, aliases, visibility, endpoints,
             card, card_json, push, push_allowed_hosts, forward_headers, trust_card_authority,
-            preferred_dialects, card_shape, card_keys. Empty means every one of these that is set in the request.
+            preferred_dialects, card_shape, card_keys, credential, transport_security. Empty means
+            every one of these that is set in the request.
 
             ```proto
             optional google.protobuf.FieldMask update_mask = 2;
