@@ -213,7 +213,7 @@ func (a *App) openConfiguration(ctx context.Context) (err error) {
 	}
 	a.agents, err = upstream.NewAgents(upstream.AgentsConfig{
 		Transport: a.transport, Guard: guard, Seal: kek, Registered: registered{a.follower},
-		MaxHeaderBytes: int64(a.cfg.Limits.HeaderBytes), Logger: a.logger,
+		MaxHeaderBytes: int64(a.cfg.Limits.HeaderBytes),
 	})
 	if err != nil {
 		return err

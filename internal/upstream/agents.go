@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"reflect"
 	"sync"
@@ -21,8 +20,8 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/registry"
 )
 
-// maxTransports is how many configurations of TLS have connections at a time.
-const maxTransports = 1024
+// defaultTransports is how many configurations of TLS have connections at a time.
+const defaultTransports = 1024
 
 // sweepPause keeps the looks for what is needed no more apart.
 const sweepPause = time.Second
@@ -46,12 +45,13 @@ type AgentsConfig struct {
 	Registered Registered
 	// MaxHeaderBytes bounds the headers of replies.
 	MaxHeaderBytes int64
+	// MaxTransports is how many configurations of TLS have connections at a time; beyond
+	// it those that were asked for longest ago are given up. 0 means 1024.
+	MaxTransports int
 	// TokenWait bounds how long a call waits for a token; 0 means 5 s.
 	TokenWait time.Duration
 	// Clock tells the time; nil means the machine's.
 	Clock clock.Clock
-	// Logger gets tokens that cannot be fetched; nil discards.
-	Logger *slog.Logger
 }
 
 // Agents is the way to each agent: with its credential, and over connections of its
@@ -92,8 +92,8 @@ func NewAgents(cfg AgentsConfig) (*Agents, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.System{}
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+	if cfg.MaxTransports == 0 {
+		cfg.MaxTransports = defaultTransports
 	}
 	a := &Agents{cfg: cfg, shared: map[[32]byte]*sharedTransport{}}
 	a.background, a.stop = context.WithCancel(context.Background())
@@ -231,7 +231,7 @@ func (a *Agents) share(w *way, config *tls.Config, parts ...string) *Transport {
 		known.used = a.uses
 		return known.Transport
 	}
-	if len(a.shared) >= maxTransports {
+	if len(a.shared) >= a.cfg.MaxTransports {
 		a.drop()
 	}
 	t := &sharedTransport{Transport: newTransport(a.cfg.Guard, a.cfg.MaxHeaderBytes, config), used: a.uses}

@@ -503,6 +503,32 @@ func TestAgents_ShareConnectionsAndLetGoOfThoseThatNobodyNeeds(t *testing.T) {
 	wait(t, "the connection is closed when the last agent is gone", func() bool { return connections.open.Load() == 0 })
 }
 
+func TestAgents_GiveUpTheConnectionsThatWereNeededLongestAgo(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	at := ca.server(t, nil, "127.0.0.1", func(http.ResponseWriter, *http.Request) {})
+	agents := newAgents(t, func(c *upstream.AgentsConfig) { c.MaxTransports = 2 })
+	var all []*registry.Agent
+	for _, given := range []credential.GivenTLS{{CA: ca.pem}, {CA: ca.pem, ServerName: "127.0.0.1"}, {CA: ca.pem + other.pem}, {CA: other.pem + ca.pem}} {
+		all = append(all, agentAt(t, at.String(), bearer(), &given))
+	}
+	ways := map[http.RoundTripper]bool{}
+	for range 3 {
+		for i, a := range all {
+			way := agents.For(a)
+			if agents.For(a) != way {
+				t.Errorf("agent %d is reached otherwise in a moment", i)
+			}
+			ways[way] = true
+			if _, err := ask(t, way, at.String(), "x", false); err != nil {
+				t.Errorf("agent %d: %v", i, err)
+			}
+		}
+	}
+	if len(ways) != 12 {
+		t.Errorf("%d ways were made, want each anew: there is room for two", len(ways))
+	}
+}
+
 // wait polls for what a server notices in its own time.
 func wait(t *testing.T, what string, is func() bool) {
 	t.Helper()

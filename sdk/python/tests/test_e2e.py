@@ -244,10 +244,15 @@ def test_a_call_leaves_an_event_and_a_tail_sees_the_next_one(client: Signalbox) 
 def test_a_tail_that_waits_can_be_interrupted(client: Signalbox) -> None:
     main = threading.main_thread().ident
     assert main is not None
+    # Who is started in the background of a script ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt = threading.Timer(0.3, signal.pthread_kill, [main, signal.SIGINT])
     interrupt.start()
-    with pytest.raises(KeyboardInterrupt), closing(client.tail_events(filter='agent = "agents/alpha"')) as tail:
-        next(tail)
+    try:
+        with pytest.raises(KeyboardInterrupt), closing(client.tail_events(filter='agent = "agents/alpha"')) as tail:
+            next(tail)
+    finally:
+        signal.signal(signal.SIGINT, before)
     for reader in [t for t in threading.enumerate() if t.name == "signalbox-tail"]:
         reader.join(5)
         assert not reader.is_alive()
