@@ -265,6 +265,44 @@ func TestAgents_ATokenThatIsRefusedIsReplacedOnce(t *testing.T) {
 	}
 }
 
+func TestAgents_KeepTokensWhileOnlyOtherThingsOfTheAgentChange(t *testing.T) {
+	i := newIssuing(t)
+	at := serving(t, func(http.ResponseWriter, *http.Request) {})
+	agents := newAgents(t)
+	agent := agentAt(t, at.String(), i.credential(), nil)
+	for n := range 3 {
+		next := *agent
+		next.DisplayName = fmt.Sprint(n)
+		if _, err := ask(t, agents.For(&next), at.String(), "x", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := i.issued.Load(); n != 1 {
+		t.Errorf("%d tokens were issued", n)
+	}
+	next := *agent
+	g := i.credential()
+	g.Scopes = []string{"more"}
+	var err error
+	if next.Credential, err = credential.Make(ring(t, 1), agent.UID, *g, agent.Credential, []string{at.String()}, time.Unix(2, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(t, agents.For(&next), at.String(), "x", false); err != nil || i.issued.Load() != 2 {
+		t.Errorf("with other scopes %d tokens were issued, %v", i.issued.Load(), err)
+	}
+}
+
+func TestAgents_ATokenEndpointCannotSendTheSecretOn(t *testing.T) {
+	thief := serving(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s came with %v", r.URL, r.PostForm) })
+	idp := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, thief.String(), http.StatusTemporaryRedirect) // which repeats the body
+	})
+	i := &issuing{url: idp}
+	at := serving(t, func(http.ResponseWriter, *http.Request) { t.Error("the agent was asked without a token") })
+	_, err := ask(t, newAgents(t).For(agentAt(t, at.String(), i.credential(), nil)), at.String(), "x", false)
+	wantWhy(t, err, httpauth.TokenRefused)
+}
+
 func TestAgents_ATokenEndpointIsDialledOnlyWhereAgentsMayBe(t *testing.T) {
 	i := newIssuing(t)
 	at := serving(t, func(http.ResponseWriter, *http.Request) { t.Error("the agent was asked without a token") })
