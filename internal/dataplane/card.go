@@ -89,7 +89,7 @@ func (c *call) cardEdit(shape a2a.Shape) a2a.CardEdit {
 	spoken := c.agent.Route.Dialects()
 	edit := a2a.CardEdit{Shape: shape}
 	address, base := c.agentURL(c.agent), c.baseURL()
-	for _, d := range offered(spoken) {
+	for _, d := range offered(spoken, c.p.cfg.AuthoritySuffix != "") {
 		served := a2a.Served{Dialect: d, URL: address}
 		if d.Binding == a2a.GRPC {
 			served.URL = c.p.grpcAuthority(base, c.agent.ID)
@@ -109,20 +109,25 @@ func (c *call) cardEdit(shape a2a.Shape) a2a.CardEdit {
 }
 
 // offered returns the dialects that the gateway offers for an agent: newest version
-// first, and in a version first those that need no translation.
-func offered(spoken []a2a.Dialect) []a2a.Dialect {
+// first, and in a version first those that need no translation. Clients take the first
+// that they know, so gRPC 0.3 comes last unless authorities name agents: otherwise its
+// callers need metadata that no card tells of.
+func offered(spoken []a2a.Dialect, byAuthority bool) []a2a.Dialect {
 	all := slices.Clone(a2a.Dialects[:])
 	slices.SortStableFunc(all, func(a, b a2a.Dialect) int {
 		if a.Version != b.Version {
 			return int(b.Version) - int(a.Version)
 		}
-		own := func(d a2a.Dialect) int {
-			if slices.Contains(spoken, d) {
+		place := func(d a2a.Dialect) int {
+			switch {
+			case d.Binding == a2a.GRPC && d.Version == a2a.V03 && !byAuthority:
+				return 2
+			case slices.Contains(spoken, d):
 				return 0
 			}
 			return 1
 		}
-		return own(a) - own(b)
+		return place(a) - place(b)
 	})
 	return all
 }
