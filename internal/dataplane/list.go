@@ -138,9 +138,7 @@ func (c *call) canonicalList() ([]byte, a2a.Call, *fault) {
 
 // listPage asks the agent for a page.
 func (c *call) listPage(ctx context.Context, canonical []byte, params a2a.Call, token string, size int, buf *bytes.Buffer) (answer, *fault) {
-	page := a2a.EditParams(canonical, jsonrpc.Request{Params: canonical}, params, a2a.ParamsEdit{
-		Tenant: params.Tenant, Page: true, PageToken: token, PageSize: size,
-	})
+	page := a2a.SetListPage(canonical, jsonrpc.Request{Params: canonical}, params, token, size)
 	out, f := c.outgoingOf(c.op, page)
 	if f != nil {
 		return answer{}, f

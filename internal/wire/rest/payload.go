@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -344,26 +343,6 @@ const (
 	TypeJSON    = "application/json"
 	TypeA2AJSON = "application/a2a+json"
 )
-
-// AcceptsBody reports whether a body of a content type is read: JSON under either name, in UTF-8. A body
-// without a content type is taken for JSON.
-func AcceptsBody(contentType string) bool {
-	if contentType == "" {
-		return true
-	}
-	kind := mediaType(contentType)
-	if kind != TypeJSON && kind != TypeA2AJSON {
-		return false
-	}
-	_, parameters, _ := strings.Cut(contentType, ";")
-	for parameter := range strings.SplitSeq(parameters, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
-		if strings.EqualFold(name, "charset") && !strings.EqualFold(strings.Trim(value, `"`), "utf-8") {
-			return false
-		}
-	}
-	return utf8.ValidString(contentType)
-}
 
 func mediaType(contentType string) string {
 	kind, _, _ := strings.Cut(contentType, ";")
