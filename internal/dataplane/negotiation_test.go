@@ -265,6 +265,8 @@ func TestNegotiation_BothVerbsSubscribe(t *testing.T) {
 				switch {
 				case strings.HasSuffix(r.URL.Path, "/message:send"):
 					writeBody(w, 200, task)
+				case r.Method != verb && d == rest03:
+					writeBody(w, http.StatusNotFound, `{"message":"Not Found"}`) // as frameworks say it
 				case r.Method != verb:
 					w.Header().Set("Allow", verb)
 					w.WriteHeader(http.StatusMethodNotAllowed)

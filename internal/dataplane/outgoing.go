@@ -182,7 +182,9 @@ func (c *call) roundTripTo(ctx context.Context, endpoint int, out *upstream.Requ
 	if err != nil {
 		return resp, nil //nolint:nilerr // what was read tells enough
 	}
-	if e, known := a2a.ErrorFromREST(out.Op, out.Dialect.Version, resp.StatusCode, refusal); known && e.Code == codeTaskNotFound && len(refusal) > 0 && resp.StatusCode == http.StatusNotFound && e.Reason != "" {
+	// Without the operation a bare status stands for no error of A2A: many frameworks say
+	// 404 to a verb that they do not know.
+	if e, known := a2a.ErrorFromREST(0, out.Dialect.Version, resp.StatusCode, refusal); known && e.Code == codeTaskNotFound {
 		return resp, nil // the agent knows the verb, and not the task
 	}
 	second, err := c.way().RoundTrip(c.upstreamRequest(ctx, endpoint, out.ByGET()))
