@@ -28,6 +28,13 @@ JOIN teams ON teams.uid = agents.team_uid
 JOIN agent_revisions ON agent_revisions.agent_uid = agents.uid AND agent_revisions.revision = agents.current_revision
 WHERE agents.uid = @uid;
 
+-- AgentIDTeam returns the team of the last agent of a name that was deleted.
+-- name: AgentIDTeam :one
+SELECT coalesce(before_state ->> 'team', '')::text FROM config_changes
+WHERE resource_kind = 'agent' AND verb = 'delete' AND resource_name = @agent_name
+ORDER BY revision DESC
+LIMIT 1;
+
 -- AgentInsert stores a new agent.
 -- name: AgentInsert :exec
 INSERT INTO agents (

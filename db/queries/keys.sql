@@ -2,23 +2,45 @@
 -- name: AdminKeyKeep :execrows
 DELETE FROM admin_keys WHERE secret_sha256 <> @kept;
 
+-- KeyCertificateInsert gives a key names in certificates.
+-- name: KeyCertificateInsert :exec
+INSERT INTO key_certificates (certificate_name, key_uid)
+SELECT named, @key_uid FROM unnest(@names::text[]) AS named;
+
+-- KeyCertificateKeep takes every certificate name from a key but those given.
+-- name: KeyCertificateKeep :exec
+DELETE FROM key_certificates
+WHERE key_uid = @key_uid AND NOT certificate_name = ANY(@kept::text[]);
+
+-- KeyCertificateTaken returns which of some certificate names other keys have.
+-- name: KeyCertificateTaken :many
+SELECT certificate_name FROM key_certificates
+WHERE certificate_name = ANY(@names::text[]) AND key_uid <> @key_uid
+ORDER BY certificate_name;
+
+-- KeyDeleteOfAgent removes the keys of an agent, with their secrets and uses.
+-- name: KeyDeleteOfAgent :exec
+DELETE FROM keys WHERE agent_uid = @agent_uid;
+
 -- KeyDeleteOfTeam removes the keys of a team, with their secrets and uses.
 -- name: KeyDeleteOfTeam :exec
 DELETE FROM keys WHERE team_uid = @team_uid;
 
 -- KeyGet returns a key by the ids of its team and itself.
 -- name: KeyGet :one
-SELECT sqlc.embed(keys), teams.team_id, key_uses.last_used_time
+SELECT sqlc.embed(keys), teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id, key_uses.last_used_time
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 LEFT JOIN key_uses ON key_uses.key_uid = keys.uid
 WHERE teams.team_id = @team_id AND keys.key_id = @key_id;
 
 -- KeyGetByUID returns a key by its uid.
 -- name: KeyGetByUID :one
-SELECT sqlc.embed(keys), teams.team_id, key_uses.last_used_time
+SELECT sqlc.embed(keys), teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id, key_uses.last_used_time
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 LEFT JOIN key_uses ON key_uses.key_uid = keys.uid
 WHERE keys.uid = @uid;
 
@@ -29,27 +51,38 @@ SELECT EXISTS (SELECT 1 FROM keys WHERE team_uid = @team_uid AND key_id = @key_i
 -- KeyInsert stores a new key.
 -- name: KeyInsert :exec
 INSERT INTO keys (
-    uid, team_uid, key_id, display_name, secret_hint, disabled, expire_time, etag, create_time, update_time
+    uid, team_uid, agent_uid, key_id, display_name, secret_hint, disabled, expire_time, etag, create_time, update_time
 ) VALUES (
-    @uid, @team_uid, @key_id, @display_name, @secret_hint, @disabled, @expire_time, @etag, @create_time, @update_time
+    @uid, @team_uid, @agent_uid, @key_id, @display_name, @secret_hint, @disabled, @expire_time, @etag, @create_time, @update_time
 );
 
 -- KeyList returns a page of keys ordered by the ids of team and key.
 -- name: KeyList :many
-SELECT sqlc.embed(keys), teams.team_id, key_uses.last_used_time
+SELECT sqlc.embed(keys), teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id, key_uses.last_used_time
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 LEFT JOIN key_uses ON key_uses.key_uid = keys.uid
 WHERE (teams.team_id, keys.key_id) > (@after_team::text, @after_key::text)
     AND (sqlc.narg(only_team)::text IS NULL OR teams.team_id = sqlc.narg(only_team))
 ORDER BY teams.team_id, keys.key_id
 LIMIT @max_rows;
 
--- KeyListOfTeam returns every key of a team, ordered by id.
--- name: KeyListOfTeam :many
-SELECT sqlc.embed(keys), teams.team_id
+-- KeyListOfAgent returns every key of an agent, ordered by id.
+-- name: KeyListOfAgent :many
+SELECT sqlc.embed(keys), teams.team_id, agents.agent_id
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+JOIN agents ON agents.uid = keys.agent_uid
+WHERE keys.agent_uid = @agent_uid
+ORDER BY keys.key_id;
+
+-- KeyListOfTeam returns every key of a team, ordered by id.
+-- name: KeyListOfTeam :many
+SELECT sqlc.embed(keys), teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id
+FROM keys
+JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 WHERE keys.team_uid = @team_uid
 ORDER BY keys.key_id;
 
@@ -82,15 +115,17 @@ UPDATE key_secrets SET expire_time = @expire_time WHERE secret_sha256 = @secret_
 
 -- KeySnapshot returns every key.
 -- name: KeySnapshot :many
-SELECT sqlc.embed(keys), teams.team_id
+SELECT sqlc.embed(keys), teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id
 FROM keys
-JOIN teams ON teams.uid = keys.team_uid;
+JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid;
 
 -- KeySnapshotOf returns the keys of some uids.
 -- name: KeySnapshotOf :many
-SELECT sqlc.embed(keys), teams.team_id
+SELECT sqlc.embed(keys), teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 WHERE keys.uid = ANY(@uids::uuid[]);
 
 -- KeyUpdate changes what may change of a key.

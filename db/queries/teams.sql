@@ -36,10 +36,16 @@ LIMIT @max_rows;
 -- name: TeamOwns :one
 SELECT
     EXISTS (SELECT 1 FROM agents WHERE agents.team_uid = @team_uid)::boolean AS agents,
-    EXISTS (SELECT 1 FROM keys WHERE keys.team_uid = @team_uid AND NOT keys.disabled)::boolean AS enabled_keys;
+    EXISTS (SELECT 1 FROM keys WHERE keys.team_uid = @team_uid AND NOT keys.disabled)::boolean AS enabled_keys,
+    EXISTS (SELECT 1 FROM grants WHERE grants.team_uid = @team_uid)::boolean AS grants,
+    EXISTS (
+        SELECT 1 FROM role_members
+        WHERE role_members.team_uid = @team_uid
+            AND NOT EXISTS (SELECT 1 FROM keys WHERE keys.uid = role_members.principal_uid AND keys.team_uid = @team_uid)
+    )::boolean AS roles;
 
 -- TeamUpdate changes what may change of a team.
 -- name: TeamUpdate :exec
 UPDATE teams
-SET display_name = @display_name, etag = @etag, update_time = @update_time
+SET display_name = @display_name, disabled = @disabled, etag = @etag, update_time = @update_time
 WHERE uid = @uid;

@@ -27,14 +27,19 @@ import (
 	"github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1/auditv1connect"
 	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1/identityv1connect"
+	policyv1 "github.com/signalbox-dev/signalbox/gen/signalbox/policy/v1"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/policy/v1/policyv1connect"
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1/registryv1connect"
 	taskv1 "github.com/signalbox-dev/signalbox/gen/signalbox/task/v1"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/task/v1/taskv1connect"
 	"github.com/signalbox-dev/signalbox/internal/api/interceptor"
 	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/authn"
 	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
+	"github.com/signalbox-dev/signalbox/internal/policy/admin"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/rollout"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
@@ -53,6 +58,9 @@ const (
 // others when it can take rights away.
 const syncTimeout = time.Second
 
+// decisionEntries is how many decisions of this plane are remembered.
+const decisionEntries = 1 << 13
+
 // minTokenKey is the number of bytes that the key of page tokens needs.
 const minTokenKey = 32
 
@@ -65,17 +73,20 @@ type Syncer interface {
 
 // Config says what the management plane is made of.
 type Config struct {
-	// Identity, Registry, Tasks, Events, Recorder, Snapshot and Syncer are required.
+	// Identity, Registry, Tasks, Events, Policies, Recorder, Snapshot and Syncer are required.
 	Identity *identity.Service
 	Registry *registry.Service
 	Tasks    Tasks
 	Events   audit.Events
+	Policies *admin.Service
 	// Recorder keeps the record of every call, refused ones too.
 	Recorder audit.Recorder
 	// Snapshot returns the configuration that this replica serves from; credentials
 	// are looked up in it.
 	Snapshot func() *snapshot.Snapshot
 	Syncer   Syncer
+	// Callers tells who calls; nil knows keys and certificates alone.
+	Callers *authn.Authenticator
 	// Rollout asks the replicas whether they serve a change; nil means that answers do not
 	// say.
 	Rollout *rollout.Watch
@@ -119,14 +130,17 @@ type api struct {
 	registry *registry.Service
 	tasks    Tasks
 	events   audit.Events
+	policies *admin.Service
 	syncer   Syncer
 	rollout  *rollout.Watch // may be nil
 	snapshot func() *snapshot.Snapshot
-	public   publicAddress
-	tokens   pageTokens
-	draining <-chan struct{}
-	clock    clock.Clock
-	log      *slog.Logger
+	// decisions remembers decisions of this plane.
+	decisions *policy.Cache
+	public    publicAddress
+	tokens    pageTokens
+	draining  <-chan struct{}
+	clock     clock.Clock
+	log       *slog.Logger
 	// tails looks for new events on behalf of all tails.
 	tails       *audit.Watcher
 	tailSilence time.Duration // 0 means what package audit takes
@@ -144,6 +158,7 @@ func (cfg *Config) validate() error {
 	required(cfg.Registry != nil, "Registry")
 	required(cfg.Tasks != nil, "Tasks")
 	required(cfg.Events != nil, "Events")
+	required(cfg.Policies != nil, "Policies")
 	required(cfg.Recorder != nil, "Recorder")
 	required(cfg.Snapshot != nil, "Snapshot")
 	required(cfg.Syncer != nil, "Syncer")
@@ -165,6 +180,9 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Callers == nil {
+		cfg.Callers = authn.New(authn.Config{KeyUsed: cfg.Identity.RecordUse})
+	}
 	if cfg.MaxRequest == 0 {
 		cfg.MaxRequest = DefaultMaxRequest
 	}
@@ -172,7 +190,7 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Timeout = DefaultTimeout
 	}
 	a := &api{
-		identity: cfg.Identity, registry: cfg.Registry, tasks: cfg.Tasks, events: cfg.Events, syncer: cfg.Syncer, rollout: cfg.Rollout, snapshot: cfg.Snapshot,
+		identity: cfg.Identity, registry: cfg.Registry, tasks: cfg.Tasks, events: cfg.Events, policies: cfg.Policies, syncer: cfg.Syncer, rollout: cfg.Rollout, snapshot: cfg.Snapshot, decisions: policy.NewCache(decisionEntries),
 		public: newPublicAddress(cfg.PublicURL, cfg.GRPCAuthoritySuffix), tokens: pageTokens{key: cfg.PageTokenKey}, draining: cfg.Draining, clock: cfg.Clock, log: cfg.Logger,
 		tailSilence: cfg.TailSilence, tails: audit.NewWatcher(cfg.Events, cfg.TailPoll),
 	}
@@ -190,7 +208,7 @@ func New(cfg Config) (http.Handler, error) {
 		withStrictJSON(),
 	)
 	closed := connect.WithHandlerOptions(open, connect.WithRequestGate(interceptor.Gate{
-		Current: func() interceptor.Authenticator { return cfg.Snapshot() }, Stale: cfg.Stale, Clock: cfg.Clock, Used: cfg.Identity.RecordUse,
+		Callers: cfg.Callers, Current: cfg.Snapshot, Stale: cfg.Stale, Clock: cfg.Clock, PublicURL: strings.TrimRight(cfg.PublicURL, "/"),
 	}.Request()))
 	// Only agents bring cards, and adoptions many ids; all else is little.
 	small := connect.WithHandlerOptions(closed, connect.WithReadMaxBytes(min(cfg.MaxRequest, smallRequest)))
@@ -208,9 +226,10 @@ func New(cfg Config) (http.Handler, error) {
 	f.add(identityv1.File_signalbox_identity_v1_identity_service_proto)(identityv1connect.NewIdentityServiceHandler(identityHandler{a}, small))
 	f.add(auditv1.File_signalbox_audit_v1_audit_service_proto)(auditv1connect.NewAuditServiceHandler(auditHandler{a}, small))
 	f.add(taskv1.File_signalbox_task_v1_task_service_proto)(taskv1connect.NewTaskServiceHandler(taskHandler{a}, closed))
+	f.add(policyv1.File_signalbox_policy_v1_policy_service_proto)(policyv1connect.NewPolicyServiceHandler(policyHandler{a}, closed))
 	names := []string{
 		registryv1connect.RegistryServiceName, identityv1connect.IdentityServiceName, auditv1connect.AuditServiceName,
-		taskv1connect.TaskServiceName,
+		taskv1connect.TaskServiceName, policyv1connect.PolicyServiceName,
 	}
 	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
 	f.addNamed("ServerReflectionInfo")(grpcreflect.NewHandlerV1(reflector, small))
@@ -253,7 +272,8 @@ func (f *front) add(file protoreflect.FileDescriptor) func(path string, h http.H
 				streams: m.IsStreamingServer(),
 				get:     ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS,
 				large: file == registryv1.File_signalbox_registry_v1_registry_service_proto ||
-					file == taskv1.File_signalbox_task_v1_task_service_proto,
+					file == taskv1.File_signalbox_task_v1_task_service_proto ||
+					file == policyv1.File_signalbox_policy_v1_policy_service_proto,
 			}
 		}
 		f.services[path] = service{handler: h, methods: methods}

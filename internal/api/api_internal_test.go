@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -23,7 +21,6 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/filter"
 	"github.com/signalbox-dev/signalbox/internal/identity"
-	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/store"
 	"github.com/signalbox-dev/signalbox/internal/task"
@@ -99,31 +96,6 @@ func TestToConnect_MapsEveryError(t *testing.T) {
 				t.Errorf("the caller reads %q", got.Message())
 			}
 		})
-	}
-}
-
-// Lists select by team in SQL; that is right only as long as the decision point
-// treats all resources of a team alike.
-func TestListScope_AgreesWithTheDecisionPoint(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	teams := []string{"a", "b", "c"}
-	principals := []identity.Principal{identity.Admin(), {}}
-	for _, team := range teams {
-		principals = append(principals, identity.Principal{Kind: identity.KindKey, UID: uuid.New(), Name: identity.KeyName(team, "k"), Team: team})
-	}
-	visibilities := []registry.Visibility{"", registry.VisibilityPrivate, registry.VisibilityTeam, registry.VisibilityOrganization, registry.VisibilityPublic}
-	for range 2000 {
-		p := principals[r.IntN(len(principals))]
-		res := policy.Resource{
-			Kind: []policy.ResourceKind{policy.KindAgent, policy.KindTeam, policy.KindKey, policy.KindEvent}[r.IntN(4)],
-			Team: teams[r.IntN(len(teams))], Visibility: visibilities[r.IntN(len(visibilities))],
-		}
-		ctx := interceptor.NewContext(context.Background(), &interceptor.Call{Principal: p})
-		team, err := listScope(ctx, res.Kind)
-		listed := err == nil && (team == "" || team == res.Team)
-		if want := policy.Decide(policy.Request{Principal: p, Action: policy.Read, Resource: res}).Permit; listed != want {
-			t.Fatalf("%+v lists %+v: %t, decided: %t", p, res, listed, want)
-		}
 	}
 }
 

@@ -27,15 +27,20 @@ type eventPlace struct {
 }
 
 // eventScope returns whose events the caller may read.
-func eventScope(ctx context.Context) (audit.Scope, error) {
-	team, err := listScope(ctx, policy.KindEvent)
+func (a *api) eventScope(ctx context.Context, action policy.Action) (audit.Scope, error) {
+	within, err := a.listScope(ctx, action, "events")
 	switch {
 	case err != nil:
 		return audit.Scope{}, err
-	case team == "":
+	case within.all:
 		return audit.AllTeams(), nil
 	}
-	return audit.OneTeam(team), nil
+	return audit.Teams(within.teams...), nil
+}
+
+// seesEvent tells whether the caller may see an event of its scope.
+func (a *api) seesEvent(ctx context.Context, e *audit.Event) bool {
+	return a.may(ctx, policy.GetEvent, eventResource(e))
 }
 
 // ListEvents returns a page of events.
@@ -44,7 +49,7 @@ func (h auditHandler) ListEvents(ctx context.Context, req *auditv1.ListEventsReq
 	if err != nil {
 		return nil, err
 	}
-	scope, err := eventScope(ctx)
+	scope, err := h.eventScope(ctx, policy.ListEvents)
 	if err != nil {
 		return nil, err
 	}
@@ -55,16 +60,21 @@ func (h auditHandler) ListEvents(ctx context.Context, req *auditv1.ListEventsReq
 			return nil, err
 		}
 	}
-	page, err := h.events.List(ctx, audit.Query{Conditions: conditions, Scope: scope}, place.Before, pageSize(req.GetPageSize()))
+	query, before := audit.Query{Conditions: conditions, Scope: scope}, place.Before
+	shown, _, _, err := fillPage(pageSize(req.GetPageSize()), func(_ *audit.Event, limit int) ([]audit.Event, bool, error) {
+		page, err := h.events.List(ctx, query, before, limit)
+		before = page.Next
+		return page.Events, page.Next != 0, err
+	}, func(e *audit.Event) bool { return h.seesEvent(ctx, e) })
 	if err != nil {
 		return nil, err
 	}
-	res := &auditv1.ListEventsResponse{Events: make([]*auditv1.Event, len(page.Events))}
-	for i := range page.Events {
-		res.Events[i] = h.shown(ctx, &page.Events[i])
+	res := &auditv1.ListEventsResponse{Events: make([]*auditv1.Event, len(shown))}
+	for i := range shown {
+		res.Events[i] = h.shown(ctx, &shown[i])
 	}
-	if page.Next != 0 {
-		if res.NextPageToken, err = h.tokens.write(caller, list, eventPlace{Before: page.Next}); err != nil {
+	if before != 0 {
+		if res.NextPageToken, err = h.tokens.write(caller, list, eventPlace{Before: before}); err != nil {
 			return nil, err
 		}
 	}
@@ -73,7 +83,7 @@ func (h auditHandler) ListEvents(ctx context.Context, req *auditv1.ListEventsReq
 
 // GetEvent returns one event.
 func (h auditHandler) GetEvent(ctx context.Context, req *auditv1.GetEventRequest) (*auditv1.Event, error) {
-	scope, err := eventScope(ctx)
+	scope, err := h.eventScope(ctx, policy.GetEvent)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +93,7 @@ func (h auditHandler) GetEvent(ctx context.Context, req *auditv1.GetEventRequest
 		return nil, hidden
 	}
 	event, err := h.events.Get(ctx, id, scope)
-	if errors.Is(err, audit.ErrEventNotFound) {
+	if errors.Is(err, audit.ErrEventNotFound) || err == nil && !h.seesEvent(ctx, &event) {
 		return nil, hidden
 	}
 	if err != nil {
@@ -96,14 +106,12 @@ func (h auditHandler) GetEvent(ctx context.Context, req *auditv1.GetEventRequest
 // a team that calls another's agent does not learn it.
 func (h auditHandler) shown(ctx context.Context, e *audit.Event) *auditv1.Event {
 	event := eventToProto(e)
-	owner := ""
+	about := installation()
+	action := policy.ListAgents // who may list the agents of everybody may know where one was that is gone
 	if agent, ok := h.snapshot().AgentByUID(e.AgentUID); ok {
-		owner = agent.Team
+		about, action = agentResource(agent.Agent), policy.GetAgent
 	}
-	if !policy.Decide(policy.Request{
-		Principal: interceptor.Principal(ctx), Action: policy.Read,
-		Resource: policy.Resource{Kind: policy.KindAgent, Name: e.Agent, Team: owner},
-	}).Permit {
+	if !h.may(ctx, action, about) {
 		event.Endpoint = ""
 	}
 	return event
@@ -128,7 +136,7 @@ func (h auditHandler) TailEvents(
 	if err != nil {
 		return err
 	}
-	scope, err := eventScope(ctx)
+	scope, err := h.eventScope(ctx, policy.TailEvents)
 	if err != nil {
 		return err
 	}
@@ -159,6 +167,9 @@ func (h auditHandler) TailEvents(
 		// Proxies and HTTP clients give up on a response that is silent for minutes.
 		Silent: func() error { return send(&auditv1.TailEventsResponse{}) }, Silence: h.tailSilence,
 	}, func(e audit.Event) error {
+		if !h.seesEvent(ctx, &e) {
+			return nil
+		}
 		return send(&auditv1.TailEventsResponse{Event: h.whole(ctx, &e)})
 	})
 	if err == nil && ctx.Err() == nil {

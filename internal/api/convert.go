@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/registry"
@@ -39,25 +38,6 @@ func timeOf(ts *timestamppb.Timestamp) time.Time {
 		return time.Time{}
 	}
 	return ts.AsTime()
-}
-
-func teamToProto(t identity.Team) *identityv1.Team {
-	return &identityv1.Team{
-		Name: t.Name(), Uid: t.UID.String(), DisplayName: t.DisplayName, Etag: t.Etag,
-		CreateTime: timestamp(t.CreateTime), UpdateTime: timestamp(t.UpdateTime),
-	}
-}
-
-func keyToProto(k identity.Key, now time.Time) *identityv1.Key {
-	out := &identityv1.Key{
-		Name: k.Name(), Uid: k.UID.String(), DisplayName: k.DisplayName, SecretHint: k.SecretHint, Disabled: k.Disabled,
-		ExpireTime: timestamp(k.ExpireTime), LastUsedTime: timestamp(k.LastUsed), Etag: k.Etag,
-		CreateTime: timestamp(k.CreateTime), UpdateTime: timestamp(k.UpdateTime),
-	}
-	if expiry, ok := k.PreviousSecretExpiry(now); ok {
-		out.PreviousSecretExpireTime = timestamp(expiry)
-	}
-	return out
 }
 
 func agentToProto(a registry.Agent) *registryv1.Agent {

@@ -15,6 +15,7 @@ const (
 	fieldCredential        = "credential"
 	fieldTransportSecurity = "transport_security"
 	prefixClientAuth       = "CLIENT_AUTHENTICATION_"
+	prefixTokenType        = "TOKEN_TYPE_" //nolint:gosec // a name and no credential
 )
 
 // credentialToProto shows all of a credential but its secrets.
@@ -35,7 +36,7 @@ func credentialToProto(c *credential.Credential) *registryv1.Credential {
 	case credential.OAuth2:
 		out.Scheme = &registryv1.Credential_Oauth2{Oauth2: &registryv1.OAuth2ClientCredentials{
 			TokenUrl: c.TokenURL, ClientId: c.ClientID, Scopes: c.Scopes, Audience: c.Audience,
-			ClientAuthentication: registryv1.ClientAuthentication(registryv1.ClientAuthentication_value[prefixClientAuth+string(c.ClientAuthentication)]),
+			ClientAuthentication: clientAuthToProto(c.ClientAuthentication),
 		}}
 	case credential.AWSSigV4:
 		out.Scheme = &registryv1.Credential_AwsSigv4{AwsSigv4: &registryv1.AwsSigV4{
@@ -49,8 +50,40 @@ func credentialToProto(c *credential.Credential) *registryv1.Credential {
 		out.Scheme = &registryv1.Credential_Entra{Entra: &registryv1.EntraApplication{
 			Tenant: c.Tenant, ClientId: c.ClientID, Scopes: c.Scopes, Authority: c.Authority,
 		}}
+	case credential.IdentityToken:
+		out.Scheme = &registryv1.Credential_IdentityToken{IdentityToken: &registryv1.IdentityToken{Header: c.Header, Audience: c.Audience}}
+	case credential.TokenExchange:
+		out.Scheme = &registryv1.Credential_TokenExchange{TokenExchange: &registryv1.TokenExchange{
+			TokenUrl: c.TokenURL, ClientId: c.ClientID, Scopes: c.Scopes, Audience: c.Audience, Resource: c.Resource,
+			ClientAuthentication: clientAuthToProto(c.ClientAuthentication),
+			SubjectTokenType:     tokenTypeToProto(c.SubjectTokenType), RequestedTokenType: tokenTypeToProto(c.RequestedTokenType), ActorToken: c.ActorToken,
+		}}
 	}
 	return out
+}
+
+func clientAuthToProto(a credential.ClientAuthentication) registryv1.ClientAuthentication {
+	return registryv1.ClientAuthentication(registryv1.ClientAuthentication_value[prefixClientAuth+string(a)])
+}
+
+// clientAuthOf returns the empty text for what was not given.
+func clientAuthOf(a registryv1.ClientAuthentication) credential.ClientAuthentication {
+	if a == registryv1.ClientAuthentication_CLIENT_AUTHENTICATION_UNSPECIFIED {
+		return ""
+	}
+	return credential.ClientAuthentication(strings.TrimPrefix(a.String(), prefixClientAuth))
+}
+
+func tokenTypeToProto(t credential.TokenType) registryv1.TokenType {
+	return registryv1.TokenType(registryv1.TokenType_value[prefixTokenType+string(t)])
+}
+
+// tokenTypeOf returns the empty text for what was not given.
+func tokenTypeOf(t registryv1.TokenType) credential.TokenType {
+	if t == registryv1.TokenType_TOKEN_TYPE_UNSPECIFIED {
+		return ""
+	}
+	return credential.TokenType(strings.TrimPrefix(t.String(), prefixTokenType))
 }
 
 // credentialOf reads a credential that was given; nil for none.
@@ -70,9 +103,7 @@ func credentialOf(in *registryv1.Credential) *credential.Given {
 		s := scheme.Oauth2
 		g.Kind, g.TokenURL, g.ClientID, g.Secret = credential.OAuth2, s.GetTokenUrl(), s.GetClientId(), credential.Text(s.GetClientSecret())
 		g.Scopes, g.Audience = s.GetScopes(), s.GetAudience()
-		if s.GetClientAuthentication() != registryv1.ClientAuthentication_CLIENT_AUTHENTICATION_UNSPECIFIED {
-			g.ClientAuthentication = credential.ClientAuthentication(strings.TrimPrefix(s.GetClientAuthentication().String(), prefixClientAuth))
-		}
+		g.ClientAuthentication = clientAuthOf(s.GetClientAuthentication())
 	case *registryv1.Credential_AwsSigv4:
 		s := scheme.AwsSigv4
 		g.Kind, g.Region, g.Service, g.AccessKeyID = credential.AWSSigV4, s.GetRegion(), s.GetService(), s.GetAccessKeyId()
@@ -84,6 +115,14 @@ func credentialOf(in *registryv1.Credential) *credential.Given {
 		s := scheme.Entra
 		g.Kind, g.Tenant, g.ClientID, g.Secret = credential.Entra, s.GetTenant(), s.GetClientId(), credential.Text(s.GetClientSecret())
 		g.Scopes, g.Authority = s.GetScopes(), s.GetAuthority()
+	case *registryv1.Credential_IdentityToken:
+		g.Kind, g.Header, g.Audience = credential.IdentityToken, scheme.IdentityToken.GetHeader(), scheme.IdentityToken.GetAudience()
+	case *registryv1.Credential_TokenExchange:
+		s := scheme.TokenExchange
+		g.Kind, g.TokenURL, g.ClientID, g.Secret = credential.TokenExchange, s.GetTokenUrl(), s.GetClientId(), credential.Text(s.GetClientSecret())
+		g.Scopes, g.Audience, g.Resource = s.GetScopes(), s.GetAudience(), s.GetResource()
+		g.ClientAuthentication = clientAuthOf(s.GetClientAuthentication())
+		g.SubjectTokenType, g.RequestedTokenType, g.ActorToken = tokenTypeOf(s.GetSubjectTokenType()), tokenTypeOf(s.GetRequestedTokenType()), s.GetActorToken()
 	}
 	return g
 }

@@ -2,6 +2,8 @@ package api
 
 import (
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,14 +50,66 @@ func eventToProto(e *audit.Event) *auditv1.Event {
 			out.Refusals.Reasons[i] = &auditv1.RefusalReason{Reason: c.Reason, Count: c.Count}
 		}
 	}
-	if d := e.Decision; d != nil {
-		out.Decision = &auditv1.Decision{
-			Permitted: d.Permitted, Rules: d.Rules, Revision: d.Revision, Principal: d.Principal, Action: d.Action, Resource: d.Resource,
-			Context: make(map[string]string, len(d.Context)),
+	if e.Decision != nil {
+		out.Decision = eventDecision(e.Decision)
+		out.Decision.Id = "decisions/" + e.Invocation.String()
+	}
+	return out
+}
+
+// eventDecision converts a decision but its id.
+func eventDecision(d *audit.Decision) *auditv1.Decision {
+	out := &auditv1.Decision{
+		Permitted: d.Permitted, Rules: d.Rules, Revision: d.Revision, Principal: d.Principal, Action: d.Action, Resource: d.Resource,
+		Context: decisionContext(d), Failing: decisionFailures(d.Failing),
+	}
+	if s := d.Shadow; s != nil {
+		out.Shadow = &auditv1.ShadowDecision{Permitted: s.Permitted, Rules: s.Rules, Failing: decisionFailures(s.Failing)}
+	}
+	for _, team := range d.ClaimedTeams {
+		out.ClaimedTeams = append(out.ClaimedTeams, identity.TeamName(team))
+	}
+	for _, r := range d.ClaimedRoles {
+		out.ClaimedRoles = append(out.ClaimedRoles, r.Name())
+	}
+	return out
+}
+
+// decisionContext returns every value that a decision could see by its path.
+func decisionContext(d *audit.Decision) map[string]string {
+	values := make(map[string]string, len(d.Context)+3)
+	for _, a := range d.Context {
+		values[a.Name] = a.Value
+	}
+	text := func(name, value string) {
+		if value != "" {
+			values[name] = value
 		}
-		for _, attribute := range d.Context {
-			out.Decision.Context[attribute.Name] = attribute.Value
-		}
+	}
+	if !d.Time.IsZero() {
+		text("time", d.Time.UTC().Format(time.RFC3339Nano))
+	}
+	text("method", d.Method)
+	text("dialect", d.Dialect)
+	text("sourceAddress", d.SourceAddress)
+	if g := d.Delegation; g != nil {
+		text("delegation.root", g.Root)
+		text("delegation.depth", strconv.FormatInt(g.Depth, 10))
+		text("delegation.path", strings.Join(g.Path, ", "))
+		text("delegation.verified", strconv.FormatBool(g.Verified))
+	}
+	if s := d.Session; s != nil {
+		text("session.calls", strconv.FormatInt(s.Calls, 10))
+		text("session.steps", strconv.FormatInt(s.Steps, 10))
+		text("session.costMicros", strconv.FormatInt(s.CostMicros, 10))
+	}
+	return values
+}
+
+func decisionFailures(all []audit.Failure) []*auditv1.DecisionFailure {
+	var out []*auditv1.DecisionFailure
+	for _, f := range all {
+		out = append(out, &auditv1.DecisionFailure{Statement: f.Statement, Effect: f.Effect, Text: f.Text})
 	}
 	return out
 }

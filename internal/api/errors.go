@@ -31,6 +31,7 @@ func (e *maskError) Error() string { return "update_mask: " + e.problem }
 // deniedError says that a caller may see a thing but not do this to it.
 type deniedError struct {
 	action, resource string
+	decision         string // the name of the decision, by which it can be explained; may be empty
 	text             string // for the person who calls
 }
 
@@ -66,7 +67,7 @@ type mapping struct {
 
 // mappings returns the table, in the order in which it is searched.
 func mappings() []mapping {
-	return []mapping{
+	return append(policyMappings(), []mapping{
 		{registry.ErrAgentNotFound, connect.CodeNotFound, errorv1.Reason_REASON_AGENT_NOT_FOUND},
 		{registry.ErrAgentExists, connect.CodeAlreadyExists, errorv1.Reason_REASON_AGENT_EXISTS},
 		{identity.ErrTeamNotFound, connect.CodeNotFound, errorv1.Reason_REASON_TEAM_NOT_FOUND},
@@ -75,6 +76,17 @@ func mappings() []mapping {
 		{identity.ErrTeamNotEmpty, connect.CodeFailedPrecondition, errorv1.Reason_REASON_TEAM_NOT_EMPTY},
 		{identity.ErrKeyNotFound, connect.CodeNotFound, errorv1.Reason_REASON_KEY_NOT_FOUND},
 		{identity.ErrKeyExists, connect.CodeAlreadyExists, errorv1.Reason_REASON_KEY_EXISTS},
+		{identity.ErrUserNotFound, connect.CodeNotFound, errorv1.Reason_REASON_USER_NOT_FOUND},
+		{identity.ErrUserExists, connect.CodeAlreadyExists, errorv1.Reason_REASON_USER_EXISTS},
+		{identity.ErrIssuerNotFound, connect.CodeNotFound, errorv1.Reason_REASON_ISSUER_NOT_FOUND},
+		{identity.ErrIssuerExists, connect.CodeAlreadyExists, errorv1.Reason_REASON_ISSUER_EXISTS},
+		{identity.ErrIssuerIDUsed, connect.CodeAlreadyExists, errorv1.Reason_REASON_ISSUER_EXISTS},
+		{identity.ErrIssuerURLUsed, connect.CodeAlreadyExists, errorv1.Reason_REASON_ISSUER_EXISTS},
+		{identity.ErrIssuerHasUsers, connect.CodeFailedPrecondition, errorv1.Reason_REASON_ISSUER_HAS_USERS},
+		{identity.ErrRoleNotHeld, connect.CodeNotFound, errorv1.Reason_REASON_ROLE_NOT_HELD},
+		{identity.ErrLastRole, connect.CodeFailedPrecondition, errorv1.Reason_REASON_LAST_ROLE},
+		{registry.ErrAgentIDUsed, connect.CodeAlreadyExists, errorv1.Reason_REASON_AGENT_EXISTS},
+		{registry.ErrAgentHasKeys, connect.CodeFailedPrecondition, errorv1.Reason_REASON_AGENT_HAS_KEYS},
 		{audit.ErrEventNotFound, connect.CodeNotFound, errorv1.Reason_REASON_EVENT_NOT_FOUND},
 		{audit.ErrQueryTooSlow, connect.CodeInvalidArgument, errorv1.Reason_REASON_INVALID_FILTER},
 		{audit.ErrTooManyTails, connect.CodeResourceExhausted, errorv1.Reason_REASON_BUSY},
@@ -83,7 +95,7 @@ func mappings() []mapping {
 		{errPageToken, connect.CodeInvalidArgument, errorv1.Reason_REASON_INVALID_PAGE_TOKEN},
 		{errShutdown, connect.CodeUnavailable, errorv1.Reason_REASON_SHUTTING_DOWN},
 		{interceptor.ErrRecordUnavailable, connect.CodeUnavailable, errorv1.Reason_REASON_RECORD_UNAVAILABLE},
-	}
+	}...)
 }
 
 // toConnect maps every error that a handler returns. What it does not know is a
@@ -115,6 +127,9 @@ func (a *api) toConnect(ctx context.Context, err error) *connect.Error {
 
 // withValues maps the errors that carry values; nil for all others.
 func withValues(err error) *connect.Error {
+	if known := policyFault(err); known != nil {
+		return known
+	}
 	const invalid = connect.CodeInvalidArgument
 	if e, ok := errors.AsType[*hiddenError](err); ok {
 		for _, m := range mappings() {
@@ -125,7 +140,7 @@ func withValues(err error) *connect.Error {
 	}
 	if e, ok := errors.AsType[*deniedError](err); ok {
 		return fault.New(connect.CodePermissionDenied, errorv1.Reason_REASON_PERMISSION_DENIED, e.Error(),
-			map[string]string{"action": e.action, "resource": e.resource})
+			withDecision(map[string]string{"action": e.action, "resource": e.resource}, e.decision))
 	}
 	if e, ok := errors.AsType[*invalidError](err); ok {
 		return badField(e.field, e.problem)
@@ -156,6 +171,9 @@ func withValues(err error) *connect.Error {
 	if e, ok := errors.AsType[*registry.NameTakenError](err); ok {
 		return fault.New(connect.CodeAlreadyExists, errorv1.Reason_REASON_AGENT_EXISTS, e.Error(), map[string]string{"name": e.Name})
 	}
+	if e, ok := errors.AsType[*identity.CertificateNameError](err); ok {
+		return fault.New(connect.CodeAlreadyExists, errorv1.Reason_REASON_CERTIFICATE_NAME_USED, e.Error(), map[string]string{"name": e.Name})
+	}
 	if e, ok := errors.AsType[*registry.StateError](err); ok {
 		return fault.New(connect.CodeFailedPrecondition, errorv1.Reason_REASON_AGENT_STATE, e.Error(), map[string]string{"state": string(e.State)})
 	}
@@ -170,6 +188,14 @@ func withValues(err error) *connect.Error {
 		return fault.New(connect.CodeFailedPrecondition, errorv1.Reason_REASON_CARD_UNAVAILABLE, err.Error(), nil)
 	}
 	return nil
+}
+
+// withDecision adds how a denial can be explained.
+func withDecision(metadata map[string]string, decision string) map[string]string {
+	if decision != "" {
+		metadata["decision"] = decision
+	}
+	return metadata
 }
 
 func badField(field, problem string) *connect.Error {

@@ -54,8 +54,8 @@ type methodKind struct {
 // ServeHTTP serves one call.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := f.clock.Now()
-	call := &interceptor.Call{}
-	if recorded(r.URL.Path) {
+	call := &interceptor.Call{Method: methodOf(r.URL.Path), Source: sourceOf(r.RemoteAddr), TLS: r.TLS, Origin: originOf(r)}
+	if isRecorded(r.URL.Path) {
 		call.Record = f.record.Begin(r)
 	}
 	held := &heldWriter{

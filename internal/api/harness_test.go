@@ -21,6 +21,7 @@ import (
 	"github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1/auditv1connect"
 	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1/identityv1connect"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/policy/v1/policyv1connect"
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1/registryv1connect"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/task/v1/taskv1connect"
@@ -29,6 +30,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/pgtest"
+	"github.com/signalbox-dev/signalbox/internal/policy/admin"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/seal"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
@@ -47,6 +49,7 @@ type plane struct {
 	registry *registry.Service
 	ring     *seal.Ring
 	identity *identity.Service
+	policies *admin.Service
 	tasks    *task.Ledger
 	record   *record
 	url      string
@@ -147,7 +150,12 @@ func newPlane(t *testing.T, options ...option) *plane {
 			}
 		})
 	}
+	p.policies, err = admin.New(admin.Config{
+		Store: p.store, Decisions: store.NewEvents(p.pool), Snapshot: p.follower.Current, Sync: p.follower.Sync, Clock: p.clock, Logger: log,
+	})
+	must(t, err)
 	cfg := api.Config{
+		Policies: p.policies,
 		Identity: p.identity, Registry: p.registry, Tasks: p.tasks, Events: noEvents{}, Snapshot: p.follower.Current, Syncer: p.follower, PageTokenKey: key,
 		Recorder: p.record.recorder, Draining: p.draining, TailPoll: 10 * time.Millisecond, Clock: p.clock, Logger: log,
 	}
@@ -193,6 +201,7 @@ type clients struct {
 	registryv1connect.RegistryServiceClient
 	auditv1connect.AuditServiceClient
 	taskv1connect.TaskServiceClient
+	policyv1connect.PolicyServiceClient
 }
 
 // as returns clients that send a secret; an empty one sends none.
@@ -203,6 +212,7 @@ func (p *plane) as(secret string, options ...connect.ClientOption) clients {
 		registryv1connect.NewRegistryServiceClient(p.http, p.url, options...),
 		auditv1connect.NewAuditServiceClient(p.http, p.url, options...),
 		taskv1connect.NewTaskServiceClient(p.http, p.url, options...),
+		policyv1connect.NewPolicyServiceClient(p.http, p.url, options...),
 	}
 }
 
@@ -243,6 +253,26 @@ func (p *plane) team(t *testing.T, id string) (key, secret string) {
 	res, err := p.admin().CreateKey(ctx, &identityv1.CreateKeyRequest{Parent: "teams/" + id, KeyId: "laptop"})
 	must(t, err)
 	return res.GetKey().GetName(), res.GetSecret()
+}
+
+// issuer makes an issuer of tokens.
+func (p *plane) issuer(t *testing.T, id string, edit ...func(*identityv1.Issuer)) *identityv1.Issuer {
+	t.Helper()
+	i := &identityv1.Issuer{Url: "https://" + id + ".example.com", Audiences: []string{"signalbox"}}
+	for _, e := range edit {
+		e(i)
+	}
+	i, err := p.admin().CreateIssuer(t.Context(), &identityv1.CreateIssuerRequest{IssuerId: id, Issuer: i})
+	must(t, err)
+	return i
+}
+
+// user makes a user of an issuer.
+func (p *plane) user(t *testing.T, issuer, subject string) *identityv1.User {
+	t.Helper()
+	u, err := p.admin().CreateUser(t.Context(), &identityv1.CreateUserRequest{User: &identityv1.User{Issuer: "issuers/" + issuer, Subject: subject}})
+	must(t, err)
+	return u
 }
 
 const plainCard = `{"name":"Echo","description":"repeats","supportedInterfaces":[{"url":"http://127.0.0.1:9/rpc","protocolBinding":"JSONRPC","protocolVersion":"1.0"}],"skills":[{"id":"s","name":"s","description":"s","tags":["Say It","say it","x"]}]}`

@@ -11,6 +11,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/api/interceptor"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/policy"
+	"github.com/signalbox-dev/signalbox/internal/registry"
 )
 
 // identityHandler serves the IdentityService.
@@ -33,11 +34,8 @@ type (
 func (h identityHandler) CreateTeam(ctx context.Context, req *identityv1.CreateTeamRequest) (*identityv1.Team, error) {
 	id := req.GetTeamId()
 	// Whether such a team exists is no matter: who may not make one is told just that.
-	denied := &deniedError{action: "create", resource: "teams", text: "only the admin key creates teams"}
-	if err := authorize(ctx, policy.Write, teamResource(id), denied); errors.Is(err, interceptor.ErrRecordUnavailable) {
+	if err := h.authorize(ctx, policy.CreateTeam, installation(), nil); err != nil {
 		return nil, err
-	} else if err != nil {
-		return nil, denied
 	}
 	t, revision, err := h.identity.CreateTeam(ctx, interceptor.Principal(ctx).Name, id, req.GetTeam().GetDisplayName())
 	if err != nil {
@@ -50,7 +48,7 @@ func (h identityHandler) CreateTeam(ctx context.Context, req *identityv1.CreateT
 
 // GetTeam returns one team.
 func (h identityHandler) GetTeam(ctx context.Context, req *identityv1.GetTeamRequest) (*identityv1.Team, error) {
-	t, err := h.team(ctx, policy.Read, req.GetName())
+	t, err := h.team(ctx, policy.GetTeam, req.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +58,7 @@ func (h identityHandler) GetTeam(ctx context.Context, req *identityv1.GetTeamReq
 // team returns a team to which the caller may do something.
 func (h identityHandler) team(ctx context.Context, action policy.Action, name string) (identity.Team, error) {
 	id := lastPart(name)
-	if err := authorize(ctx, action, teamResource(id), hiddenTeam(id)); err != nil {
+	if err := h.authorize(ctx, action, teamResource(id), hiddenTeam(id)); err != nil {
 		return identity.Team{}, err
 	}
 	t, err := h.identity.Team(ctx, id)
@@ -73,11 +71,11 @@ func (h identityHandler) team(ctx context.Context, action policy.Action, name st
 // ListTeams returns a page of teams.
 func (h identityHandler) ListTeams(ctx context.Context, req *identityv1.ListTeamsRequest) (*identityv1.ListTeamsResponse, error) {
 	caller, list := interceptor.Principal(ctx), []string{"teams"}
-	only, err := listScope(ctx, policy.KindTeam)
+	within, err := h.scopeOf(ctx, policy.ListTeams, policy.GetTeam, "teams")
 	if err != nil {
 		return nil, err
 	}
-	q := identity.TeamQuery{Team: only, Limit: pageSize(req.GetPageSize())}
+	q := identity.TeamQuery{Team: within.only()}
 	if req.GetPageToken() != "" {
 		var place teamPlace
 		if err := h.tokens.read(caller, list, req.GetPageToken(), &place); err != nil {
@@ -85,7 +83,12 @@ func (h identityHandler) ListTeams(ctx context.Context, req *identityv1.ListTeam
 		}
 		q.After = place.Team
 	}
-	teams, more, err := h.identity.Teams(ctx, q)
+	teams, last, more, err := fillPage(pageSize(req.GetPageSize()), func(after *identity.Team, limit int) ([]identity.Team, bool, error) {
+		if q.Limit = limit; after != nil {
+			q.After = after.ID
+		}
+		return h.identity.Teams(ctx, q)
+	}, func(t *identity.Team) bool { return within.has(t.ID) && h.may(ctx, policy.GetTeam, teamResource(t.ID)) })
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,7 @@ func (h identityHandler) ListTeams(ctx context.Context, req *identityv1.ListTeam
 		res.Teams[i] = teamToProto(t)
 	}
 	if more {
-		if res.NextPageToken, err = h.tokens.write(caller, list, teamPlace{Team: teams[len(teams)-1].ID}); err != nil {
+		if res.NextPageToken, err = h.tokens.write(caller, list, teamPlace{Team: last.ID}); err != nil {
 			return nil, err
 		}
 	}
@@ -106,35 +109,38 @@ func (h identityHandler) UpdateTeam(ctx context.Context, req *identityv1.UpdateT
 	if req.GetTeam().GetName() == "" {
 		return nil, errNameMissing("team.name", "teams/demo")
 	}
-	fields, err := maskFields(req.GetUpdateMask(), req.GetTeam(), []string{"display_name"})
+	fields, err := maskFields(req.GetUpdateMask(), req.GetTeam(), []string{"display_name", "disabled"})
 	if err != nil {
 		return nil, err
 	}
-	was, is, revision, err := h.teamVersion(ctx, req.GetTeam().GetName(), req.GetTeam().GetEtag()).write(
+	was, is, revision, err := h.teamVersion(ctx, policy.UpdateTeam, req.GetTeam().GetName(), req.GetTeam().GetEtag()).write(
 		func(t identity.Team, etag string) (identity.Team, int64, error) {
 			return h.identity.UpdateTeam(ctx, interceptor.Principal(ctx).Name, t.UID, identity.TeamUpdate{
-				DisplayName: when(fields["display_name"], req.GetTeam().GetDisplayName()), Etag: etag,
+				DisplayName: when(fields["display_name"], req.GetTeam().GetDisplayName()),
+				Disabled:    when(fields["disabled"], req.GetTeam().GetDisabled()), Etag: etag,
 			})
 		})
 	if err != nil {
 		return nil, err
 	}
 	recordChange(ctx, teamToProto(was), teamToProto(is), revision)
-	h.sync(ctx, revision)
-	return teamToProto(is), nil
+	confirmed := h.rollOut(ctx, revision)
+	out := teamToProto(is)
+	out.Rollout = confirmed
+	return out, nil
 }
 
 // teamVersion ties a write to the version of a team that the caller may change.
-func (h identityHandler) teamVersion(ctx context.Context, name, etag string) versions[identity.Team] {
+func (h identityHandler) teamVersion(ctx context.Context, action policy.Action, name, etag string) versions[identity.Team] {
 	return versions[identity.Team]{
 		etag: etag, mismatch: identity.ErrEtagMismatch, of: func(t identity.Team) string { return t.Etag },
-		read: func() (identity.Team, error) { return h.team(ctx, policy.Write, name) },
+		read: func() (identity.Team, error) { return h.team(ctx, action, name) },
 	}
 }
 
 // DeleteTeam removes a team.
 func (h identityHandler) DeleteTeam(ctx context.Context, req *identityv1.DeleteTeamRequest) (*emptypb.Empty, error) {
-	was, _, revision, err := h.teamVersion(ctx, req.GetName(), req.GetEtag()).write(func(t identity.Team, etag string) (identity.Team, int64, error) {
+	was, _, revision, err := h.teamVersion(ctx, policy.DeleteTeam, req.GetName(), req.GetEtag()).write(func(t identity.Team, etag string) (identity.Team, int64, error) {
 		revision, err := h.identity.DeleteTeam(ctx, interceptor.Principal(ctx).Name, t.UID, etag)
 		return identity.Team{}, revision, err
 	})
@@ -149,17 +155,29 @@ func (h identityHandler) DeleteTeam(ctx context.Context, req *identityv1.DeleteT
 // CreateKey makes a key.
 func (h identityHandler) CreateKey(ctx context.Context, req *identityv1.CreateKeyRequest) (*identityv1.CreateKeyResponse, error) {
 	team := lastPart(req.GetParent())
-	if err := authorize(ctx, policy.Write, keyResource(team, ""), hiddenTeam(team)); err != nil {
+	if err := h.authorize(ctx, policy.CreateKey, teamResource(team), hiddenTeam(team)); err != nil {
 		return nil, err
 	}
-	k, secret, revision, err := h.identity.CreateKey(ctx, interceptor.Principal(ctx).Name, identity.KeyDraft{
-		Team: team, ID: req.GetKeyId(), DisplayName: req.GetKey().GetDisplayName(), Disabled: req.GetKey().GetDisabled(),
-		ExpireTime: timeOf(req.GetKey().GetExpireTime()),
-	})
-	if errors.Is(err, identity.ErrTeamNotFound) {
-		return nil, hiddenTeam(team)
-	}
+	in := req.GetKey()
+	roles, err := h.rolesOfKey(ctx, req.GetRoles())
 	if err != nil {
+		return nil, err
+	}
+	if in.GetAgent() != "" {
+		if _, err := (registryHandler{h.api}).agent(ctx, policy.UpdateAgent, in.GetAgent()); err != nil {
+			return nil, err
+		}
+	}
+	k, secret, revision, err := h.identity.CreateKey(ctx, interceptor.Principal(ctx).Name, identity.KeyDraft{
+		Team: team, ID: req.GetKeyId(), DisplayName: in.GetDisplayName(), Disabled: in.GetDisabled(), ExpireTime: timeOf(in.GetExpireTime()),
+		Agent: lastPart(in.GetAgent()), CertificateNames: in.GetCertificateNames(), WithoutSecret: req.GetWithoutSecret(), Roles: roles,
+	})
+	switch {
+	case errors.Is(err, identity.ErrTeamNotFound):
+		return nil, hiddenTeam(team)
+	case errors.Is(err, registry.ErrAgentNotFound):
+		return nil, &invalidError{field: "key.agent", problem: "is no agent of " + req.GetParent()}
+	case err != nil:
 		return nil, err
 	}
 	recordChange(ctx, nil, keyToProto(k, h.clock.Now()), revision)
@@ -167,9 +185,32 @@ func (h identityHandler) CreateKey(ctx context.Context, req *identityv1.CreateKe
 	return &identityv1.CreateKeyResponse{Key: keyToProto(k, h.clock.Now()), Secret: secret}, nil
 }
 
+// rolesOfKey reads the roles of a new key, each of which the caller may give.
+func (h identityHandler) rolesOfKey(ctx context.Context, names []string) ([]identity.RoleIn, error) {
+	var roles []identity.RoleIn
+	for _, name := range names {
+		r, err := assignable("roles", name)
+		if err != nil {
+			return nil, err
+		}
+		if err := h.authorizeRole(ctx, policy.AddRoleMember, r); err != nil {
+			return nil, err
+		}
+		if r.Team != "" {
+			if _, err := h.identity.Team(ctx, r.Team); errors.Is(err, identity.ErrTeamNotFound) {
+				return nil, hiddenTeam(r.Team)
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		roles = append(roles, r)
+	}
+	return roles, nil
+}
+
 // GetKey returns one key.
 func (h identityHandler) GetKey(ctx context.Context, req *identityv1.GetKeyRequest) (*identityv1.Key, error) {
-	k, err := h.key(ctx, policy.Read, req.GetName())
+	k, err := h.key(ctx, policy.GetKey, req.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -187,15 +228,16 @@ func (h identityHandler) key(ctx context.Context, action policy.Action, name str
 	if err != nil {
 		return identity.Key{}, err
 	}
-	return k, authorize(ctx, action, keyResource(team, id), hidden)
+	return k, h.authorize(ctx, action, keyResource(team, id, k.Disabled), hidden)
 }
 
 // ListKeys returns a page of keys.
 func (h identityHandler) ListKeys(ctx context.Context, req *identityv1.ListKeysRequest) (*identityv1.ListKeysResponse, error) {
 	caller, list := interceptor.Principal(ctx), []string{"keys", req.GetParent()}
-	q := identity.KeyQuery{Limit: pageSize(req.GetPageSize())}
+	var q identity.KeyQuery
+	within := scope{all: true} // where the parent says it already
 	if parent := lastPart(req.GetParent()); parent != "-" {
-		if err := authorize(ctx, policy.Read, keyResource(parent, ""), hiddenTeam(parent)); err != nil {
+		if err := h.authorize(ctx, policy.ListKeys, teamResource(parent), hiddenTeam(parent)); err != nil {
 			return nil, err
 		}
 		if _, err := h.identity.Team(ctx, parent); errors.Is(err, identity.ErrTeamNotFound) {
@@ -206,9 +248,10 @@ func (h identityHandler) ListKeys(ctx context.Context, req *identityv1.ListKeysR
 		q.Team = parent
 	} else {
 		var err error
-		if q.Team, err = listScope(ctx, policy.KindKey); err != nil {
+		if within, err = h.listScope(ctx, policy.ListKeys, "keys"); err != nil {
 			return nil, err
 		}
+		q.Team = within.only()
 	}
 	if req.GetPageToken() != "" {
 		var place keyPlace
@@ -217,7 +260,14 @@ func (h identityHandler) ListKeys(ctx context.Context, req *identityv1.ListKeysR
 		}
 		q.AfterTeam, q.AfterKey = place.Team, place.Key
 	}
-	keys, more, err := h.identity.Keys(ctx, q)
+	keys, last, more, err := fillPage(pageSize(req.GetPageSize()), func(after *identity.Key, limit int) ([]identity.Key, bool, error) {
+		if q.Limit = limit; after != nil {
+			q.AfterTeam, q.AfterKey = after.Team, after.ID
+		}
+		return h.identity.Keys(ctx, q)
+	}, func(k *identity.Key) bool {
+		return within.has(k.Team) && h.may(ctx, policy.GetKey, keyResource(k.Team, k.ID, k.Disabled))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +277,6 @@ func (h identityHandler) ListKeys(ctx context.Context, req *identityv1.ListKeysR
 		res.Keys[i] = keyToProto(k, now)
 	}
 	if more {
-		last := keys[len(keys)-1]
 		if res.NextPageToken, err = h.tokens.write(caller, list, keyPlace{Team: last.Team, Key: last.ID}); err != nil {
 			return nil, err
 		}
@@ -240,27 +289,29 @@ func (h identityHandler) UpdateKey(ctx context.Context, req *identityv1.UpdateKe
 	if req.GetKey().GetName() == "" {
 		return nil, errNameMissing("key.name", "teams/demo/keys/laptop")
 	}
-	fields, err := maskFields(req.GetUpdateMask(), req.GetKey(), []string{"display_name", "disabled", "expire_time"})
+	fields, err := maskFields(req.GetUpdateMask(), req.GetKey(), []string{"display_name", "disabled", "expire_time", "certificate_names"})
 	if err != nil {
 		return nil, err
 	}
-	return h.updateKey(ctx, req.GetKey().GetName(), identity.KeyUpdate{
+	return h.updateKey(ctx, policy.UpdateKey, req.GetKey().GetName(), identity.KeyUpdate{
 		DisplayName: when(fields["display_name"], req.GetKey().GetDisplayName()),
 		Disabled:    when(fields["disabled"], req.GetKey().GetDisabled()),
 		ExpireTime:  when(fields["expire_time"], timeOf(req.GetKey().GetExpireTime())),
-		Etag:        req.GetKey().GetEtag(),
+
+		CertificateNames: when(fields["certificate_names"], req.GetKey().GetCertificateNames()),
+		Etag:             req.GetKey().GetEtag(),
 	})
 }
 
 // DisableKey makes a key useless.
 func (h identityHandler) DisableKey(ctx context.Context, req *identityv1.DisableKeyRequest) (*identityv1.Key, error) {
-	return h.updateKey(ctx, req.GetName(), identity.KeyUpdate{Disabled: when(true, true)})
+	return h.updateKey(ctx, policy.DisableKey, req.GetName(), identity.KeyUpdate{Disabled: when(true, true)})
 }
 
-func (h identityHandler) updateKey(ctx context.Context, name string, u identity.KeyUpdate) (*identityv1.Key, error) {
+func (h identityHandler) updateKey(ctx context.Context, action policy.Action, name string, u identity.KeyUpdate) (*identityv1.Key, error) {
 	was, is, revision, err := versions[identity.Key]{
 		etag: u.Etag, mismatch: identity.ErrEtagMismatch, of: func(k identity.Key) string { return k.Etag },
-		read: func() (identity.Key, error) { return h.key(ctx, policy.Write, name) },
+		read: func() (identity.Key, error) { return h.key(ctx, action, name) },
 	}.write(func(k identity.Key, etag string) (identity.Key, int64, error) {
 		u.Etag = etag
 		return h.identity.UpdateKey(ctx, interceptor.Principal(ctx).Name, k.UID, u)
@@ -273,7 +324,7 @@ func (h identityHandler) updateKey(ctx context.Context, name string, u identity.
 
 // RotateKey gives a key a new secret.
 func (h identityHandler) RotateKey(ctx context.Context, req *identityv1.RotateKeyRequest) (*identityv1.RotateKeyResponse, error) {
-	was, err := h.key(ctx, policy.Write, req.GetName())
+	was, err := h.key(ctx, policy.RotateKey, req.GetName())
 	if err != nil {
 		return nil, err
 	}

@@ -460,15 +460,15 @@ func TestDenials_SayWhoMay(t *testing.T) {
 		"create a team": {own, func(c clients) error {
 			_, err := c.CreateTeam(t.Context(), &identityv1.CreateTeamRequest{TeamId: "c"})
 			return err
-		}, "only the admin key creates teams"},
+		}, "you may not do this: CreateTeam needs a role or a policy that permits it; ask an admin of the installation"},
 		"change the own team": {own, func(c clients) error {
 			_, err := c.UpdateTeam(t.Context(), &identityv1.UpdateTeamRequest{Team: &identityv1.Team{Name: "teams/a", DisplayName: "x"}})
 			return err
-		}, "you may read teams/a; changes are for the admin key"},
+		}, "you may read teams/a, but UpdateTeam needs a role, a grant or a policy that permits it"},
 		"create a key": {own, func(c clients) error {
 			_, err := c.CreateKey(t.Context(), &identityv1.CreateKeyRequest{Parent: "teams/a"})
 			return err
-		}, "you may read keys of teams/a; changes are for the admin key"},
+		}, "you may read teams/a, but CreateKey needs a role, a grant or a policy that permits it"},
 		"read another's agent": {other, func(c clients) error {
 			_, err := c.GetAgent(t.Context(), &registryv1.GetAgentRequest{Name: "agents/shared"})
 			return err

@@ -11,12 +11,13 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/api/interceptor"
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/policy"
+	"github.com/signalbox-dev/signalbox/internal/policy/recorded"
 )
 
-// recorded tells whether calls of a path are in the record: all but those for health and
+// isRecorded tells whether calls of a path are in the record: all but those for health and
 // reflection, which say nothing of this installation. What names no method of ours is
 // recorded as well, since somebody looked for one.
-func recorded(path string) bool { return strings.HasPrefix(path, "/signalbox.") }
+func isRecorded(path string) bool { return strings.HasPrefix(path, "/signalbox.") }
 
 // countedBody is a body whose size is recorded.
 type countedBody struct {
@@ -34,21 +35,13 @@ func (b *countedBody) Read(p []byte) (int, error) {
 // decide asks the one decision point about the call itself, and puts the answer, with
 // all that it could see, into the record. A call that is permitted is recorded from here
 // on; the error says that it cannot be, and then nothing may be done.
-func decide(ctx context.Context, action policy.Action, resource policy.Resource) (bool, error) {
-	call := interceptor.FromContext(ctx)
-	d := policy.Decide(policy.Request{Principal: call.Principal, Action: action, Resource: resource})
-	decision := audit.Decision{
-		Permitted: d.Permit, Rules: d.Rules, Principal: call.Principal.Name, Action: string(action), Resource: resource.Name,
-		Context: []audit.Attribute{
-			{Name: "principal.team", Value: call.Principal.Team},
-			{Name: "resource.kind", Value: string(resource.Kind)},
-			{Name: "resource.team", Value: resource.Team},
-		},
-	}
-	if resource.Visibility != "" {
-		decision.Context = append(decision.Context, audit.Attribute{Name: "resource.visibility", Value: string(resource.Visibility)})
-	}
-	return d.Permit, call.Record.Decide(decision)
+func (a *api) decide(ctx context.Context, action policy.Action, r asked) (bool, error) {
+	call, snap := interceptor.FromContext(ctx), a.snapshot()
+	q := a.question(ctx, snap, action, r)
+	answer := a.decisions.Decide(snap.Policies(), snap.Entities(), q)
+	var decision audit.Decision
+	recorded.FromQuery(&decision, q, answer, snap.Revision())
+	return answer.Permit, call.Record.Decide(decision)
 }
 
 // recordChange puts into the record what a call changed: the resource as the API shows

@@ -22,7 +22,7 @@ var _ registryv1connect.RegistryServiceHandler = registryHandler{}
 
 // CreateAgent registers an agent.
 func (h registryHandler) CreateAgent(ctx context.Context, req *registryv1.CreateAgentRequest) (*registryv1.Agent, error) {
-	team, err := h.ownerTeam(ctx, "agent.team", req.GetAgent().GetTeam(), "agents/"+req.GetAgentId())
+	team, err := h.ownerTeam(ctx, policy.CreateAgent, "agent.team", req.GetAgent().GetTeam())
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (h registryHandler) CreateAgent(ctx context.Context, req *registryv1.Create
 
 // ImportAgent registers an agent from its card.
 func (h registryHandler) ImportAgent(ctx context.Context, req *registryv1.ImportAgentRequest) (*registryv1.Agent, error) {
-	team, err := h.ownerTeam(ctx, "team", req.GetTeam(), "agents/"+req.GetAgentId())
+	team, err := h.ownerTeam(ctx, policy.ImportAgent, "team", req.GetTeam())
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +61,14 @@ func (h registryHandler) ImportAgent(ctx context.Context, req *registryv1.Import
 }
 
 // ownerTeam returns the id of the team that a new agent is to belong to.
-func (h registryHandler) ownerTeam(ctx context.Context, field, name, agent string) (string, error) {
+func (h registryHandler) ownerTeam(ctx context.Context, action policy.Action, field, name string) (string, error) {
 	team := lastPart(name)
 	if team == "" {
 		if team = interceptor.Principal(ctx).Team; team == "" {
 			return "", &invalidError{field: field, problem: `must name the owner, for example "teams/demo": the admin key belongs to no team`}
 		}
 	}
-	return team, authorize(ctx, policy.Write, policy.Resource{Kind: policy.KindAgent, Name: agent, Team: team}, hiddenTeam(team))
+	return team, h.authorize(ctx, action, teamResource(team), hiddenTeam(team))
 }
 
 // shown converts an agent with its card.
@@ -81,7 +81,7 @@ func (h registryHandler) shown(a *registry.Agent) *registryv1.Agent {
 
 // GetAgent returns one agent.
 func (h registryHandler) GetAgent(ctx context.Context, req *registryv1.GetAgentRequest) (*registryv1.Agent, error) {
-	a, err := h.agent(ctx, policy.Read, req.GetName())
+	a, err := h.agent(ctx, policy.GetAgent, req.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (h registryHandler) agent(ctx context.Context, action policy.Action, name s
 	if err != nil {
 		return registry.Agent{}, err
 	}
-	return a, authorize(ctx, action, agentResource(&a), hidden)
+	return a, h.authorize(ctx, action, agentResource(&a), hidden)
 }
 
 // ListAgents returns a page of agents.
@@ -113,9 +113,11 @@ func (h registryHandler) ListAgents(ctx context.Context, req *registryv1.ListAge
 	}
 	caller := interceptor.Principal(ctx)
 	q := registry.Query{Conditions: conditions, Order: order, Desc: desc, Limit: pageSize(req.GetPageSize())}
-	if q.Team, err = listScope(ctx, policy.KindAgent); err != nil {
+	within, err := h.listScope(ctx, policy.ListAgents, "agents")
+	if err != nil {
 		return nil, err
 	}
+	q.Team = within.only()
 	list := []string{"agents", req.GetFilter(), req.GetOrderBy()}
 	if req.GetPageToken() != "" {
 		q.After = &registry.Cursor{}
@@ -123,7 +125,15 @@ func (h registryHandler) ListAgents(ctx context.Context, req *registryv1.ListAge
 			return nil, err
 		}
 	}
-	agents, next, err := h.registry.Agents(ctx, q)
+	var next *registry.Cursor
+	agents, _, _, err := fillPage(q.Limit, func(_ *registry.Agent, limit int) (page []registry.Agent, more bool, err error) {
+		q.Limit = limit
+		page, next, err = h.registry.Agents(ctx, q)
+		q.After = next
+		return page, next != nil, err
+	}, func(a *registry.Agent) bool {
+		return within.has(a.Team) && h.may(ctx, policy.GetAgent, agentResource(a))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +163,7 @@ func (h registryHandler) UpdateAgent(ctx context.Context, req *registryv1.Update
 		return nil, err
 	}
 	secretsUpdate(&update, req.GetAgent(), fields, req.GetUpdateMask())
-	return h.change(ctx, req.GetAgent().GetName(), update.Etag, func(a registry.Agent, etag string) (registry.Agent, int64, error) {
+	return h.change(ctx, policy.UpdateAgent, req.GetAgent().GetName(), update.Etag, func(a registry.Agent, etag string) (registry.Agent, int64, error) {
 		update.Etag = etag
 		return h.registry.Update(ctx, interceptor.Principal(ctx).Name, a.UID, update)
 	})
@@ -161,9 +171,9 @@ func (h registryHandler) UpdateAgent(ctx context.Context, req *registryv1.Update
 
 // change is a change of an agent, and the answer to it.
 func (h registryHandler) change(
-	ctx context.Context, name, etag string, write func(a registry.Agent, etag string) (registry.Agent, int64, error),
+	ctx context.Context, action policy.Action, name, etag string, write func(a registry.Agent, etag string) (registry.Agent, int64, error),
 ) (*registryv1.Agent, error) {
-	was, is, revision, err := h.version(ctx, name, etag).write(write)
+	was, is, revision, err := h.version(ctx, action, name, etag).write(write)
 	if err != nil {
 		return nil, err
 	}
@@ -174,30 +184,30 @@ func (h registryHandler) change(
 }
 
 // version ties a write to the version of an agent that the caller may change.
-func (h registryHandler) version(ctx context.Context, name, etag string) versions[registry.Agent] {
+func (h registryHandler) version(ctx context.Context, action policy.Action, name, etag string) versions[registry.Agent] {
 	return versions[registry.Agent]{
 		etag: etag, mismatch: registry.ErrEtagMismatch, of: func(a registry.Agent) string { return a.Etag },
-		read: func() (registry.Agent, error) { return h.agent(ctx, policy.Write, name) },
+		read: func() (registry.Agent, error) { return h.agent(ctx, action, name) },
 	}
 }
 
 // SuspendAgent stops an agent.
 func (h registryHandler) SuspendAgent(ctx context.Context, req *registryv1.SuspendAgentRequest) (*registryv1.Agent, error) {
-	return h.change(ctx, req.GetName(), req.GetEtag(), func(a registry.Agent, etag string) (registry.Agent, int64, error) {
+	return h.change(ctx, policy.SuspendAgent, req.GetName(), req.GetEtag(), func(a registry.Agent, etag string) (registry.Agent, int64, error) {
 		return h.registry.Suspend(ctx, interceptor.Principal(ctx).Name, a.UID, etag, req.GetReason())
 	})
 }
 
 // ResumeAgent ends the suspension of an agent.
 func (h registryHandler) ResumeAgent(ctx context.Context, req *registryv1.ResumeAgentRequest) (*registryv1.Agent, error) {
-	return h.change(ctx, req.GetName(), req.GetEtag(), func(a registry.Agent, etag string) (registry.Agent, int64, error) {
+	return h.change(ctx, policy.ResumeAgent, req.GetName(), req.GetEtag(), func(a registry.Agent, etag string) (registry.Agent, int64, error) {
 		return h.registry.Resume(ctx, interceptor.Principal(ctx).Name, a.UID, etag, req.GetReason())
 	})
 }
 
 // DeleteAgent removes an agent.
 func (h registryHandler) DeleteAgent(ctx context.Context, req *registryv1.DeleteAgentRequest) (*emptypb.Empty, error) {
-	was, _, revision, err := h.version(ctx, req.GetName(), req.GetEtag()).write(func(a registry.Agent, etag string) (registry.Agent, int64, error) {
+	was, _, revision, err := h.version(ctx, policy.DeleteAgent, req.GetName(), req.GetEtag()).write(func(a registry.Agent, etag string) (registry.Agent, int64, error) {
 		revision, err := h.registry.Delete(ctx, interceptor.Principal(ctx).Name, a.UID, etag)
 		return registry.Agent{}, revision, err
 	})

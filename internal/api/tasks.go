@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,9 +64,9 @@ var _ taskv1connect.TaskServiceHandler = taskHandler{}
 
 // AdoptTasks gives tasks and contexts that nobody owns to an owner.
 func (h taskHandler) AdoptTasks(ctx context.Context, req *taskv1.AdoptTasksRequest) (*taskv1.AdoptTasksResponse, error) {
-	// Who may change the agent could read its tasks at the agent itself, so that nobody
-	// comes to see more by guessing ids. What has an owner is safe from everybody.
-	agent, err := registryHandler(h).agent(ctx, policy.Write, req.GetAgent())
+	// Those who are permitted this could read the agent's tasks at the agent itself, so that
+	// nobody comes to see more by guessing ids. What has an owner is safe from everybody.
+	agent, err := registryHandler(h).agent(ctx, policy.AdoptTasks, req.GetAgent())
 	if err != nil {
 		return nil, err
 	}
@@ -102,15 +103,30 @@ func (h taskHandler) AdoptTasks(ctx context.Context, req *taskv1.AdoptTasksReque
 	return res, nil
 }
 
-// recipient returns the uid of a principal to whom the caller may give tasks: one of its
-// own team that it may see, or any that it may change.
+// recipient returns the uid of a principal to whom the caller may give tasks: itself, one
+// of its own team that it may see, or any that it may change.
 func (h taskHandler) recipient(ctx context.Context, name string) (uuid.UUID, error) {
-	action := policy.Write
-	team, _ := keyParts(name)
-	if team != "" && team == interceptor.Principal(ctx).Team {
-		action = policy.Read
+	caller := interceptor.Principal(ctx)
+	choose := func(team string, read, change policy.Action) policy.Action {
+		if name == caller.Name || team != "" && slices.Contains(h.snapshot().Teams(&caller), team) {
+			return read
+		}
+		return change
 	}
-	k, err := identityHandler(h).key(ctx, action, name)
+	switch kind, rest, _ := strings.Cut(name, "/"); kind {
+	case "users":
+		u, err := identityHandler(h).user(ctx, choose("", policy.GetUser, policy.UpdateUser), name)
+		return u.UID, err
+	case "agents":
+		team := ""
+		if a, ok := h.snapshot().Agent(rest); ok {
+			team = a.Team
+		}
+		a, err := registryHandler(h).agent(ctx, choose(team, policy.GetAgent, policy.UpdateAgent), name)
+		return a.UID, err
+	}
+	team, _ := keyParts(name)
+	k, err := identityHandler(h).key(ctx, choose(team, policy.GetKey, policy.UpdateKey), name)
 	return k.UID, err
 }
 
@@ -188,7 +204,7 @@ func adoptionToProto(ids []task.Judged) *taskv1.AdoptTasksResponse {
 
 // GetOwner tells whose a task or context is.
 func (h taskHandler) GetOwner(ctx context.Context, req *taskv1.GetOwnerRequest) (*taskv1.Owner, error) {
-	agent, err := registryHandler(h).agent(ctx, policy.Read, req.GetAgent())
+	agent, err := registryHandler(h).agent(ctx, policy.GetAgent, req.GetAgent())
 	if err != nil {
 		return nil, err
 	}
@@ -218,16 +234,26 @@ func (h taskHandler) ownerName(ctx context.Context, uid uuid.UUID) string {
 	if admin := identity.Admin(); uid == admin.UID {
 		return admin.Name
 	}
-	k, ok := h.snapshot().KeyByUID(uid)
-	if !ok {
-		return ""
-	}
+	snap := h.snapshot()
 	// This is about what is shown: the call itself is decided already.
-	may := policy.Decide(policy.Request{Principal: interceptor.Principal(ctx), Action: policy.Read, Resource: keyResource(k.Team, k.ID)})
-	if !may.Permit {
+	if k, ok := snap.KeyByUID(uid); ok {
+		if h.may(ctx, policy.GetKey, keyResource(k.Team, k.ID, k.Disabled)) {
+			return k.Name()
+		}
 		return ""
 	}
-	return k.Name()
+	if a, ok := snap.AgentByUID(uid); ok {
+		if r := agentResource(a.Agent); h.may(ctx, policy.GetAgent, r) || h.discovers(ctx, r) {
+			return a.Name()
+		}
+		return ""
+	}
+	// Most users are known to the database alone. Without it they have no name for now.
+	u, err := h.identity.UserByUID(ctx, uid)
+	if err != nil || !h.may(ctx, policy.GetUser, userResource(&u)) {
+		return ""
+	}
+	return u.Name()
 }
 
 // unownedError says that nobody owns an id.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/audit/spool"
+	"github.com/signalbox-dev/signalbox/internal/authn"
 	"github.com/signalbox-dev/signalbox/internal/cardsign"
 	"github.com/signalbox-dev/signalbox/internal/config"
 	"github.com/signalbox-dev/signalbox/internal/dataplane"
@@ -31,11 +32,13 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/push"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/seal"
+	"github.com/signalbox-dev/signalbox/internal/signkey"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/store"
 	"github.com/signalbox-dev/signalbox/internal/task"
 	"github.com/signalbox-dev/signalbox/internal/telemetry"
 	"github.com/signalbox-dev/signalbox/internal/tlscert"
+	"github.com/signalbox-dev/signalbox/internal/token"
 	"github.com/signalbox-dev/signalbox/internal/upstream"
 )
 
@@ -72,8 +75,11 @@ type App struct {
 	revoker   *push.Revoker
 	transport *upstream.Transport
 	agents    *upstream.Agents
-	keys      *cardsign.Keys
+	keys      *signkey.Keys
 	signer    *cardsign.Signer
+	tokenKeys *signkey.Keys // of identity tokens for agents
+	tokens    *token.Verifier
+	callers   *authn.Authenticator
 	// certificate is nil without TLS.
 	certificate *tlscert.Reloader
 	tracing     *telemetry.Tracing
@@ -105,13 +111,16 @@ func New(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *App, 
 	return a, nil
 }
 
-// certificatePoll is how soon a new certificate is found: two small files are read.
+// certificatePoll is how soon new certificates are found: a few small files are read.
 const certificatePoll = time.Second
 
 // listen takes the addresses first, so that a second gateway on them fails at once.
 func (a *App) listen(ctx context.Context) (err error) {
 	if c := a.cfg.TLS; c.CertFile != "" || c.KeyFile != "" {
-		if a.certificate, err = tlscert.New(ctx, tlscert.Config{CertFile: c.CertFile, KeyFile: c.KeyFile, Poll: certificatePoll, Logger: a.logger}); err != nil {
+		if a.certificate, err = tlscert.New(ctx, tlscert.Config{
+			CertFile: c.CertFile, KeyFile: c.KeyFile, ClientCAFile: c.ClientCA, ClientCRLFile: c.ClientCRL, RequireClient: c.RequireClient(),
+			Poll: certificatePoll, Logger: a.logger,
+		}); err != nil {
 			return err
 		}
 	}
@@ -211,8 +220,17 @@ func (a *App) openConfiguration(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the key-encryption key: %w", err)
 	}
+	// Those for cards come first: a replica with another key-encryption key than the others
+	// fails on them before it makes any keys of its own.
+	if err := a.openKeys(ctx, s, kek); err != nil {
+		return err
+	}
+	identities, err := a.openIdentities(ctx, s, kek)
+	if err != nil {
+		return err
+	}
 	a.agents, err = upstream.NewAgents(upstream.AgentsConfig{
-		Transport: a.transport, Guard: guard, Seal: kek, Registered: registered{a.follower},
+		Transport: a.transport, Guard: guard, Seal: kek, Registered: registered{a.follower}, Identities: identities,
 		MaxHeaderBytes: int64(a.cfg.Limits.HeaderBytes),
 	})
 	if err != nil {
@@ -231,7 +249,10 @@ func (a *App) openConfiguration(ctx context.Context) (err error) {
 	if err := a.catalogue.Reseal(ctx); err != nil {
 		return fmt.Errorf("seal the credentials of agents again: %w", err)
 	}
-	return a.openKeys(ctx, s, kek)
+	if err := a.openCallers(); err != nil {
+		return err
+	}
+	return nil
 }
 
 // registered gives the agents of the newest snapshot.
@@ -248,7 +269,7 @@ func (r registered) AgentOf(uid uuid.UUID) (*registry.Agent, bool) {
 
 // openKeys reads the keys that cards are signed with, which kek seals.
 func (a *App) openKeys(ctx context.Context, s *store.Store, kek *seal.Ring) (err error) {
-	if a.keys, err = cardsign.OpenKeys(ctx, cardsign.KeysConfig{Store: s, Seal: kek, Logger: a.logger}); err != nil {
+	if a.keys, err = signkey.Open(ctx, signkey.Config{Purpose: cardsign.Keys(), Store: s, Seal: kek, Logger: a.logger}); err != nil {
 		return fmt.Errorf("open the keys for agent cards: %w", err)
 	}
 	if a.cfg.PublicURL == "" {
@@ -335,7 +356,7 @@ func (a *App) openDataPlane(ctx context.Context) (err error) {
 			HeaderDelay: a.cfg.Stream.HeaderDelay, KeepAlive: a.cfg.Stream.KeepAlive,
 			BodyGrace: a.cfg.Limits.SlowBody, BodyRate: a.cfg.Limits.BodyRate, SnapshotAge: maxAge,
 		},
-		Used: a.people.RecordUse, Tracer: a.tracing.Tracer(), Metrics: instruments,
+		Callers: a.callers, Tracer: a.tracing.Tracer(), Metrics: instruments,
 		MirrorStatus: a.cfg.MirrorStatus(), Logger: a.logger,
 	})
 	return err
@@ -393,7 +414,7 @@ func (a *App) Run(ctx context.Context) error {
 	work, background := errgroup.WithContext(background)
 	for _, run := range []func(context.Context) error{
 		a.follower.Run, a.recorder.Run, a.shipper.Run, a.ledger.Run, a.parts.Run, a.people.Run, a.catalogue.Run,
-		a.revoker.Run, a.keys.Run, a.agents.Run, a.proxy.Run,
+		a.revoker.Run, a.keys.Run, a.tokenKeys.Run, a.agents.Run, a.proxy.Run, a.tokens.Run, a.followIssuers,
 	} {
 		work.Go(func() error { return run(background) })
 	}

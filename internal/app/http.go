@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -15,8 +16,11 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/api"
 	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/dataplane"
+	"github.com/signalbox-dev/signalbox/internal/policy/admin"
 	"github.com/signalbox-dev/signalbox/internal/rollout"
+	"github.com/signalbox-dev/signalbox/internal/signkey"
 	"github.com/signalbox-dev/signalbox/internal/store"
+	"github.com/signalbox-dev/signalbox/internal/token"
 )
 
 // openServers puts the planes on their listeners: both on one, or the management
@@ -61,7 +65,7 @@ func (a *App) server(h http.Handler) *http.Server {
 // serve serves a listener until it is closed.
 func (a *App) serve(s *http.Server, l net.Listener) error {
 	if s.TLSConfig != nil {
-		return s.ServeTLS(l, "", "")
+		return s.ServeTLS(a.certificate.Listen(l), "", "")
 	}
 	return s.Serve(l)
 }
@@ -69,11 +73,13 @@ func (a *App) serve(s *http.Server, l net.Listener) error {
 // route sends calls to the data plane and everything else to rest. It looks at the
 // path itself: http.ServeMux would redirect what it finds untidy.
 func (a *App) route(rest http.Handler) http.Handler {
-	keys := a.keys.Handler()
+	keys := signkey.Handler(a.keys, a.tokenKeys)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case dataplane.Serves(path):
 			a.proxy.ServeHTTP(w, r)
+		case strings.HasPrefix(path, token.MetadataPath):
+			a.protectedResource(w, r)
 		case path == dataplane.JWKSPath:
 			keys.ServeHTTP(w, r)
 		default:
@@ -138,9 +144,17 @@ func (a *App) management(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	policies, err := admin.New(admin.Config{
+		Store: store.New(a.pool), Decisions: store.NewEvents(a.reads), Snapshot: a.follower.Current, Sync: a.follower.Sync, Logger: a.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
 	services, err := api.New(api.Config{
+		Policies: policies,
 		Rollout:  replicas,
 		Identity: a.people, Registry: a.catalogue, Tasks: a.ledger, Events: store.NewEvents(a.reads), Recorder: a.recorder,
+		Callers:  a.callers,
 		Snapshot: a.follower.Current, Syncer: a.follower, PageTokenKey: key, Draining: a.draining,
 		Stale:     a.stale,
 		PublicURL: a.cfg.PublicURL, GRPCAuthoritySuffix: a.cfg.A2A.GRPCAuthoritySuffix, TracerProvider: a.tracing.Provider(), Logger: a.logger,

@@ -49,7 +49,7 @@ func newAuthority(t *testing.T) *authority {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -88,6 +88,22 @@ func (a *authority) issue(t *testing.T, name string, files config.TLS) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// issueClient issues a certificate of a client.
+func (a *authority) issueClient(t *testing.T, serial int64) *tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotBefore: a.cert.NotBefore, NotAfter: a.cert.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // client speaks the given version of HTTP over TLS, on connections of its own.
@@ -280,6 +296,61 @@ func TestTLS_HalfAPairIsAnErrorThatNamesTheSetting(t *testing.T) {
 	})
 	if _, err := app.New(t.Context(), missing, logger(t)); err == nil || !strings.Contains(err.Error(), "none.key") {
 		t.Errorf("a key that is not there: %v", err)
+	}
+}
+
+// Certificates of callers are asked for on both listeners, and the files of their
+// authorities are those of the start.
+func TestTLS_CertificatesOfCallersAreAskedForOnBothListeners(t *testing.T) {
+	ca, dir := newAuthority(t), t.TempDir()
+	files := filesIn(dir)
+	ca.issue(t, "gateway", files)
+	files.ClientCA, files.ClientAuth, files.ClientCRL = filepath.Join(dir, "clients.crt"), "require", filepath.Join(dir, "clients.crl")
+	clients := newAuthority(t)
+	write := func(path, kind string, der []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown, revoked := clients.issueClient(t, 7), clients.issueClient(t, 8)
+	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour),
+		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(8), RevocationTime: time.Now()}},
+	}, clients.cert, clients.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(files.ClientCA, "CERTIFICATE", clients.cert.Raw)
+	write(files.ClientCRL, "X509 CRL", list)
+	a, _ := start(t, settings(t, pgtest.ConnString(t), t.TempDir(), func(c *config.Config) {
+		c.TLS, c.ManagementListen = files, "127.0.0.1:0"
+	}))
+	for listener, url := range map[string]string{"data plane": a.URL(), "management plane": a.ManagementURL()} {
+		for what, row := range map[string]struct {
+			cert *tls.Certificate
+			ok   bool
+		}{"one": {shown, true}, "a revoked one": {revoked, false}, "none": {nil, false}} {
+			client := ca.client(t, true)
+			client.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				if row.cert == nil {
+					return &tls.Certificate{}, nil
+				}
+				return row.cert, nil
+			}
+			resp, err := client.Get(url + "/healthz")
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			if (err == nil) != row.ok {
+				t.Errorf("%s with %s: %v", listener, what, err)
+			}
+		}
+	}
+	write(files.ClientCA, "PRIVATE KEY", []byte("x"))
+	broken := settings(t, "", t.TempDir(), func(c *config.Config) { c.TLS = files })
+	if _, err := app.New(t.Context(), broken, logger(t)); err == nil || !strings.Contains(err.Error(), "clients.crt has no certificate") {
+		t.Errorf("a start without authorities: %v", err)
 	}
 }
 

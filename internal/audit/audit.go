@@ -87,21 +87,6 @@ type Opening struct {
 	RequestBytes int64
 }
 
-// Decision is what an authorization rested on and came to.
-type Decision struct {
-	Permitted bool
-	Rules     []string
-	Revision  int64
-	Principal string
-	Action    string
-	Resource  string
-	// Context holds every further value that the decision could see, in pairs.
-	Context []Attribute
-}
-
-// Attribute is one named value.
-type Attribute struct{ Name, Value string }
-
 // Closing is what is known of a call when it ends.
 type Closing struct {
 	Invocation uuid.UUID

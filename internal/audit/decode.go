@@ -125,8 +125,9 @@ func (d *decoder) member(name, value []byte) error {
 	case `"after"`:
 		return readDocument(value, &d.common.management.After)
 	case `"decision"`:
-		d.common.decision = new(Decision)
-		return eachMember(value, d.decisionMember)
+		var err error
+		d.common.decision, err = readDecision(value)
+		return err
 	case `"error"`:
 		e.Closing.Error = new(CallError)
 		return eachMember(value, d.errorMember)
@@ -225,44 +226,6 @@ func (d *decoder) summaryMember(name, value []byte) error {
 				return err
 			}
 			r.Reasons = append(r.Reasons, c)
-			return nil
-		})
-	default:
-		return skip(value)
-	}
-}
-
-func (d *decoder) decisionMember(name, value []byte) error {
-	dec := d.common.decision
-	switch string(name) {
-	case `"permitted"`:
-		return readBool(value, &dec.Permitted)
-	case `"revision"`:
-		return readInt(value, &dec.Revision)
-	case `"principal"`:
-		return readText(value, &dec.Principal, maxName)
-	case `"action"`:
-		return readText(value, &dec.Action, maxShort)
-	case `"resource"`:
-		return readText(value, &dec.Resource, maxName)
-	case `"rules"`:
-		return eachElement(value, func(value []byte) error {
-			var rule string
-			err := readText(value, &rule, maxName)
-			dec.Rules = append(dec.Rules, rule)
-			return err
-		})
-	case `"context"`:
-		return eachMember(value, func(name, value []byte) error {
-			a := Attribute{}
-			var err error
-			if a.Name, err = readString(name, maxShort); err != nil {
-				return err
-			}
-			if err := readText(value, &a.Value, maxValue); err != nil {
-				return err
-			}
-			dec.Context = append(dec.Context, a)
 			return nil
 		})
 	default:

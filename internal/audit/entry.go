@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"strconv"
@@ -88,7 +87,7 @@ func appendOpened(b []byte, o *Opening) []byte {
 	b = appendText(b, `,"endpoint":`, o.Endpoint, maxEndpoint)
 	b = appendText(b, `,"task_id":`, o.TaskID, maxID)
 	b = appendText(b, `,"context_id":`, o.ContextID, maxID)
-	b = appendDecision(b, o.Decision)
+	b = appendDecision(b, o.Decision, o.Time)
 	return append(b, '}')
 }
 
@@ -112,7 +111,7 @@ func appendRefused(b []byte, o *Opening, c *Closing) []byte {
 	b = appendText(b, `,"task_id":`, either(c.TaskID, o.TaskID), maxID)
 	b = appendText(b, `,"context_id":`, either(c.ContextID, o.ContextID), maxID)
 	// Nothing was changed, so there is no more to say of management.
-	b = appendDecision(b, o.Decision)
+	b = appendDecision(b, o.Decision, o.Time)
 	return append(b, '}')
 }
 
@@ -167,7 +166,7 @@ func appendManagement(b []byte, m *ManagementEnd) []byte {
 	b = appendInt(b, `,"made_revision":`, m.Revision)
 	b = appendDocument(b, `,"before":`, m.Before)
 	b = appendDocument(b, `,"after":`, m.After)
-	return appendDecision(b, m.Decision)
+	return appendDecision(b, m.Decision, time.Time{})
 }
 
 // appendDocument appends a JSON object. What is none, or is too large, must not make the
@@ -187,17 +186,8 @@ func appendDocument(b []byte, member string, document []byte) []byte {
 }
 
 // isDocument tells whether data is a compact JSON object of a size that entries have
-// room for. Names are not given twice in it, and its text is UTF-8.
-func isDocument(data []byte) bool {
-	if len(data) < 2 || len(data) > MaxDocument || data[0] != '{' {
-		return false
-	}
-	if !jsontext.Value(data).IsValid() {
-		return false
-	}
-	compact := jsontext.Value(bytes.Clone(data))
-	return compact.Compact() == nil && len(compact) == len(data)
-}
+// room for.
+func isDocument(data []byte) bool { return isCompact(data, '{') }
 
 func appendCaller(b []byte, o *Opening) []byte {
 	b = appendPlane(b, o.Plane)
@@ -238,55 +228,6 @@ func appendEnd(b []byte, c *Closing) []byte {
 		b = append(b, '}')
 	}
 	return b
-}
-
-// appendDecision comes last: of its lists it takes what still fits, and says so.
-func appendDecision(b []byte, d *Decision) []byte {
-	if d == nil {
-		return b
-	}
-	b = append(b, `,"decision":{"permitted":`...)
-	b = strconv.AppendBool(b, d.Permitted)
-	b = appendInt(b, `,"revision":`, d.Revision)
-	b = appendText(b, `,"principal":`, d.Principal, maxName)
-	b = appendText(b, `,"action":`, d.Action, maxShort)
-	b = appendText(b, `,"resource":`, d.Resource, maxName)
-	const reserve = 64 // for what must follow the lists
-	shortened := false
-	if len(d.Rules) > 0 {
-		b = append(b, `,"rules":[`...)
-		for i, rule := range d.Rules {
-			before := len(b)
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendString(b, rule, maxName)
-			if i == maxListed || len(b) > MaxEntry-reserve {
-				b, shortened = b[:before], true
-				break
-			}
-		}
-		b = append(b, ']')
-	}
-	if len(d.Context) > 0 {
-		b = append(b, `,"context":{`...)
-		for i, a := range d.Context {
-			before := len(b)
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendString(b, a.Name, maxShort)
-			b = append(b, ':')
-			b = appendString(b, a.Value, maxValue)
-			if i == maxListed || len(b) > MaxEntry-reserve {
-				b, shortened = b[:before], true
-				break
-			}
-		}
-		b = append(b, '}')
-	}
-	b = appendFlag(b, `,"cut":true`, shortened)
-	return append(b, '}')
 }
 
 func appendTime(b []byte, t time.Time) []byte {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"github.com/signalbox-dev/signalbox/internal/identity"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -149,6 +152,59 @@ func TestEntry_SaysWhatTheAgentWasSpokenToInWhenItWas(t *testing.T) {
 	}
 }
 
+// fullDecision has every member.
+func fullDecision() *Decision {
+	failing := []Failure{{Statement: "night/2", Effect: "forbid", Text: "no attribute \"x\""}}
+	return &Decision{
+		Permitted: true, Rules: []string{"own-team/agents"}, Failing: failing,
+		Shadow:   &Shadow{Rules: []string{"draft"}, Failing: failing},
+		Revision: 17, Principal: "user:users/okta~ada", Action: "SendMessage", Resource: "agent:echo",
+		Time: sampleOpening().Time.Add(time.Second), Method: "message/send", Dialect: "JSONRPC/0.3", SourceAddress: "192.0.2.7",
+		Delegation:   &Delegation{Root: "key:teams/demo/keys/k", Depth: 2, Path: []string{"agent:a", "agent:b"}, Verified: true},
+		Session:      &Session{Calls: 1, Steps: 2, CostMicros: 3},
+		ClaimedTeams: []string{"demo"}, ClaimedRoles: []identity.RoleIn{{Role: "auditor"}, {Role: "publisher", Team: "demo"}},
+		Entities: []byte(`[{"uid":{"type":"T","id":"i"}}]`), Context: []Attribute{{"later", "value"}},
+	}
+}
+
+func TestEntry_HasTheWholeDecision(t *testing.T) {
+	o := sampleOpening()
+	o.Decision = fullDecision()
+	got := appendOpened(nil, o)
+	file := filepath.Join("testdata", "entry", "opened_decision.json")
+	if *update {
+		if err := os.WriteFile(file, append(bytes.Clone(got), '\n'), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)+"\n"); diff != "" {
+		t.Errorf("entry (-golden +written):\n%s", diff)
+	}
+	entry, err := DecodeEntry(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fullDecision(), entry.Opening.Decision); diff != "" {
+		t.Errorf("decision (-written +read):\n%s", diff)
+	}
+	// The time of the event is not written twice.
+	o.Decision.Time = o.Time.Add(time.Nanosecond)
+	if entry, err = DecodeEntry(appendOpened(nil, o)); err != nil || !entry.Opening.Decision.Time.IsZero() {
+		t.Errorf("the event's time is written twice: %v, %v", entry.Opening.Decision.Time, err)
+	}
+	end := Closing{Invocation: o.Invocation, Outcome: Succeeded, Management: &ManagementEnd{Decision: fullDecision()}}
+	if entry, err = DecodeEntry(appendClosed(nil, &end, o.Time)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fullDecision(), entry.Closing.Management.Decision); diff != "" {
+		t.Errorf("decision of a closing (-written +read):\n%s", diff)
+	}
+}
+
 func TestDecodeEntry_PassesOverWhatNewerVersionsAdd(t *testing.T) {
 	text := `{"later":{"a":[1,2,{"kind":"closed"}]},"time":"2026-03-01T12:00:00Z","kind":"opened","v":2,"agent":"echo",` +
 		`"decision":{"why":[1],"permitted":true},"invocation":"01930000-0000-7000-8000-000000000001"}`
@@ -223,7 +279,14 @@ func TestEntry_IsBoundedWhateverCallersSend(t *testing.T) {
 			fill(reflect.ValueOf(o.Decision).Elem(), long)
 			c.Outcome = Refused
 			o.Decision.Rules, o.Decision.Context = nil, nil
+			o.Decision.Delegation, o.Decision.Session = &Delegation{Root: long}, &Session{Calls: 1 << 62}
+			o.Decision.Shadow, o.Decision.Entities = &Shadow{}, fmt.Appendf(nil, "[%q]", strings.Repeat("x", MaxDocument-4))
 			for range 300 {
+				o.Decision.ClaimedTeams = append(o.Decision.ClaimedTeams, long)
+				o.Decision.ClaimedRoles = append(o.Decision.ClaimedRoles, identity.RoleIn{Role: long, Team: long})
+				o.Decision.Delegation.Path = append(o.Decision.Delegation.Path, long)
+				o.Decision.Failing = append(o.Decision.Failing, Failure{long, long, long})
+				o.Decision.Shadow.Rules, o.Decision.Shadow.Failing = append(o.Decision.Shadow.Rules, long), o.Decision.Failing
 				o.Decision.Rules = append(o.Decision.Rules, long)
 				o.Decision.Context = append(o.Decision.Context, Attribute{long, long})
 			}
@@ -235,6 +298,8 @@ func TestEntry_IsBoundedWhateverCallersSend(t *testing.T) {
 			for kind, data := range map[Kind][]byte{
 				KindOpened: appendOpened(nil, o), KindClosed: appendClosed(nil, c, o.Time),
 				KindRefused: appendRefused(nil, o, c), KindSummary: appendSummary(nil, o.Invocation, PlaneData, r),
+				"refused without lists": appendRefused(nil, withoutLists(o), c),
+				"of management":         appendClosed(nil, managed(c, o.Decision), o.Time),
 			} {
 				if len(data) > MaxEntry || !utf8.Valid(data) {
 					t.Errorf("%s entry has %d bytes, valid UTF-8 %t; want at most %d, and valid", kind, len(data), utf8.Valid(data), MaxEntry)
@@ -254,6 +319,22 @@ func TestEntry_IsBoundedWhateverCallersSend(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutLists leaves the room to what comes behind the lists of a decision.
+func withoutLists(o *Opening) *Opening {
+	next, d := *o, *o.Decision
+	d.ClaimedTeams, d.ClaimedRoles, d.Delegation, d.Entities = nil, nil, nil, nil
+	next.Decision = &d
+	return &next
+}
+
+// managed makes the end of a call that of a management call with large documents.
+func managed(c *Closing, d *Decision) *Closing {
+	next := *c
+	document := fmt.Appendf(nil, `{"a":%q}`, strings.Repeat("x", MaxDocument-8))
+	next.Management = &ManagementEnd{Resource: d.Principal, Revision: 1 << 62, Before: document, After: document, Decision: d}
+	return &next
 }
 
 func fill(v reflect.Value, s string) {
@@ -295,6 +376,9 @@ func FuzzDecodeEntry(f *testing.F) {
 	for _, data := range samples() {
 		f.Add(data)
 	}
+	whole := sampleOpening()
+	whole.Decision = fullDecision()
+	f.Add(appendOpened(nil, whole))
 	f.Add([]byte(`{"v":1,"kind":"opened","invocation":"01930000-0000-7000-8000-000000000001","time":"2026-03-01T12:00:00Z","agent":"\u0000\ud800"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := DecodeEntry(data)
@@ -333,6 +417,9 @@ func FuzzDecodeEntry(f *testing.F) {
 func TestEntry_WritingTakesNoMemory(t *testing.T) {
 	o, c := sampleOpening(), sampleClosing()
 	o.UserAgent, c.Error = "curl/8", nil
+	full := fullDecision()
+	full.Failing, full.Shadow, full.Entities = nil, nil, nil // these are rare
+	o.Decision = full
 	buf := make([]byte, 0, bufferSize)
 	if n := testing.AllocsPerRun(100, func() {
 		buf = appendOpened(buf[:0], o)

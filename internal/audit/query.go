@@ -78,22 +78,25 @@ func outcomes() []string {
 
 // Scope says whose events may be read. The zero Scope has none.
 type Scope struct {
-	all  bool
-	team string
+	all   bool
+	teams []string
 }
 
 // AllTeams is the scope of who may read every event.
 func AllTeams() Scope { return Scope{all: true} }
 
 // OneTeam is the scope of who may read the events of one team's calls.
-func OneTeam(id string) Scope { return Scope{team: id} }
+func OneTeam(id string) Scope { return Teams(id) }
+
+// Teams is the scope of who may read the events of some teams' calls.
+func Teams(ids ...string) Scope { return Scope{teams: ids} }
 
 // All tells whether the scope has every event.
 func (s Scope) All() bool { return s.all }
 
-// Team returns the id of the one team whose events the scope has; empty means none,
-// unless it has all.
-func (s Scope) Team() string { return s.team }
+// Teams returns the ids of the teams whose events the scope has; none means none, unless
+// it has all.
+func (s Scope) Teams() []string { return s.teams }
 
 // Query says which events are wanted.
 type Query struct {

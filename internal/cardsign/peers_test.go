@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/signalbox-dev/signalbox/internal/cardsign"
+	"github.com/signalbox-dev/signalbox/internal/signkey"
 )
 
 const (
@@ -260,7 +261,7 @@ func decode(t *testing.T, text string) []byte {
 }
 
 func TestSign_SDKsVerifyTheCardsAndNoticeEveryChange(t *testing.T) {
-	keys := openKeys(t, cardsign.KeysConfig{})
+	keys := openKeys(t, signkey.Config{})
 	signer := newSigner(t, keys)
 	for _, sdk := range []struct {
 		name   string

@@ -1,37 +1,40 @@
 package cardsign
 
 import (
-	"container/list"
-	"crypto"
 	"crypto/sha256"
-	"encoding/asn1"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/signalbox-dev/signalbox/internal/lru"
+	"github.com/signalbox-dev/signalbox/internal/signkey"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 // useSignature is the "use" of keys that verify signatures.
 const useSignature = "sig"
 
+// errClaims is for cards that would be tokens when the gateway signs them.
+var errClaims = errors.New("the card has members that are claims of a JSON Web Token, so its signature would make it one")
+
 // SignerConfig says with what a Signer signs.
 type SignerConfig struct {
-	// Keys is required.
-	Keys *Keys
+	// Keys is required; they are of the purpose [Keys].
+	Keys *signkey.Keys
 	// CacheSize is how many signed cards are kept; 0 means 1024.
 	CacheSize int
 }
 
 // Signer signs the agent cards that the gateway serves. It is safe for concurrent use.
 type Signer struct {
-	keys  *Keys
-	cache *cache
+	keys *signkey.Keys
+	// cache has the signed cards. Who signs the same card at the same time does it twice.
+	cache *lru.Cache[[sha256.Size]byte, []byte]
 }
 
 // NewSigner returns a Signer.
@@ -42,7 +45,7 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 	if cfg.CacheSize == 0 {
 		cfg.CacheSize = 1024
 	}
-	return &Signer{keys: cfg.Keys, cache: newCache(cfg.CacheSize)}, nil
+	return &Signer{keys: cfg.Keys, cache: lru.New[[sha256.Size]byte, []byte](cfg.CacheSize)}, nil
 }
 
 // Sign returns the card with the gateway's signatures in the place of those that it had:
@@ -52,9 +55,9 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 // Every replica gives the same bytes for the same card and key. The caller must not
 // change what is returned.
 func (s *Signer) Sign(card []byte, jku string) ([]byte, error) {
-	key := s.keys.signing()
-	hash := cacheKey(key.stored.KID, jku, card)
-	if signed, ok := s.cache.get(hash); ok {
+	key := s.keys.Signing()
+	hash := cacheKey(key.KID(), jku, card)
+	if signed, ok := s.cache.Get(hash); ok {
 		return signed, nil
 	}
 	read, err := a2a.ParseCard(card)
@@ -65,26 +68,41 @@ func (s *Signer) Sign(card []byte, jku string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign agent card: %w", err)
 	}
+	if forms = slices.DeleteFunc(forms, hasClaims); len(forms) == 0 {
+		return nil, fmt.Errorf("sign agent card: %w", errClaims)
+	}
 	signatures := make([]a2a.Signature, len(forms))
 	for i, form := range forms {
-		if signatures[i], err = key.sign(form, jku); err != nil {
+		if signatures[i], err = sign(key, form, jku); err != nil {
 			return nil, fmt.Errorf("sign agent card: %w", err)
 		}
 	}
-	return s.cache.put(hash, a2a.SetSignatures(card, signatures)), nil
+	return s.cache.GetOrPut(hash, a2a.SetSignatures(card, signatures)), nil
+}
+
+// hasClaims tells whether a text that is signed would be believed as a token. The keys for
+// tokens are published beside those for cards, and a card of 0.3 is signed with all that
+// its owner put into it. Readers differ in how they take upper case, so none is allowed.
+func hasClaims(form []byte) bool {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(form, &members) != nil {
+		return true
+	}
+	for name := range members {
+		if slices.ContainsFunc([]string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}, func(claim string) bool { return strings.EqualFold(claim, name) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // sign makes a signature over a payload that is not part of it.
-func (k *signingKey) sign(payload []byte, jku string) (a2a.Signature, error) {
+func sign(key *signkey.Key, payload []byte, jku string) (a2a.Signature, error) {
 	opts := new(jose.SignerOptions).WithType("JOSE")
 	if jku != "" {
 		opts = opts.WithHeader("jku", jku)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: opaqueKey{k}}, opts)
-	if err != nil {
-		return a2a.Signature{}, err
-	}
-	jws, err := signer.Sign(payload)
+	jws, err := key.Sign(payload, opts)
 	if err != nil {
 		return a2a.Signature{}, err
 	}
@@ -96,56 +114,6 @@ func (k *signingKey) sign(payload []byte, jku string) (a2a.Signature, error) {
 	return a2a.Signature{Protected: protected, Signature: signature}, nil
 }
 
-// opaqueKey signs without randomness, as RFC 6979 says, so that replicas that share a key
-// make the same signature.
-type opaqueKey struct{ key *signingKey }
-
-var _ jose.OpaqueSigner = opaqueKey{}
-
-// Public returns the public key.
-func (o opaqueKey) Public() *jose.JSONWebKey { return &o.key.public }
-
-// Algs returns the algorithm.
-func (opaqueKey) Algs() []jose.SignatureAlgorithm { return []jose.SignatureAlgorithm{jose.ES256} }
-
-// SignPayload returns the two numbers of a signature as RFC 7518 writes them.
-func (o opaqueKey) SignPayload(payload []byte, _ jose.SignatureAlgorithm) ([]byte, error) {
-	digest := sha256.Sum256(payload)
-	var none io.Reader // makes it deterministic
-	der, err := o.key.private.Sign(none, digest[:], crypto.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	var numbers struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(der, &numbers); err != nil {
-		return nil, fmt.Errorf("read the signature: %w", err)
-	}
-	const size = 32 // of the curve's order
-	raw := make([]byte, 2*size)
-	numbers.R.FillBytes(raw[:size])
-	numbers.S.FillBytes(raw[size:])
-	return raw, nil
-}
-
-// cache keeps the signed cards that were asked for last. Its lock is not held while
-// anything is signed: who signs the same card at the same time does it twice.
-type cache struct {
-	size int
-
-	mu      sync.Mutex
-	entries map[[sha256.Size]byte]*list.Element
-	recent  list.List // of cached, the one used last first
-}
-
-type cached struct {
-	hash   [sha256.Size]byte
-	signed []byte
-}
-
-func newCache(size int) *cache {
-	return &cache{size: size, entries: map[[sha256.Size]byte]*list.Element{}}
-}
-
 // cacheKey tells apart whatever the signed card depends on.
 func cacheKey(kid, jku string, card []byte) [sha256.Size]byte {
 	h := sha256.New()
@@ -153,31 +121,4 @@ func cacheKey(kid, jku string, card []byte) [sha256.Size]byte {
 	_, _ = io.WriteString(h, kid+"\x00"+jku+"\x00")
 	_, _ = h.Write(card)
 	return [sha256.Size]byte(h.Sum(nil))
-}
-
-func (c *cache) get(hash [sha256.Size]byte) ([]byte, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, ok := c.entries[hash]
-	if !ok {
-		return nil, false
-	}
-	c.recent.MoveToFront(e)
-	return e.Value.(cached).signed, true
-}
-
-// put keeps a signed card and returns what is kept.
-func (c *cache) put(hash [sha256.Size]byte, signed []byte) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e, ok := c.entries[hash]; ok {
-		return e.Value.(cached).signed
-	}
-	c.entries[hash] = c.recent.PushFront(cached{hash, signed})
-	if c.recent.Len() > c.size {
-		oldest := c.recent.Back()
-		c.recent.Remove(oldest)
-		delete(c.entries, oldest.Value.(cached).hash)
-	}
-	return signed
 }

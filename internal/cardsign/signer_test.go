@@ -9,23 +9,25 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signalbox-dev/signalbox/internal/cardsign"
+	"github.com/signalbox-dev/signalbox/internal/signkey"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
 func TestSign_GivesTheSameBytesOnEveryReplica(t *testing.T) {
 	shared := &memory{}
-	want := sign(t, newSigner(t, openKeys(t, cardsign.KeysConfig{Store: shared})), card(t, "rich"))
-	got := sign(t, newSigner(t, openKeys(t, cardsign.KeysConfig{Store: shared})), card(t, "rich"))
+	want := sign(t, newSigner(t, openKeys(t, signkey.Config{Store: shared})), card(t, "rich"))
+	got := sign(t, newSigner(t, openKeys(t, signkey.Config{Store: shared})), card(t, "rich"))
 	if !bytes.Equal(got, want) {
 		t.Errorf("signed\n%s\nand\n%s", got, want)
 	}
 }
 
 func TestSign_NamesItsKeyAndTakesThePlaceOfOtherSignatures(t *testing.T) {
-	keys := openKeys(t, cardsign.KeysConfig{})
+	keys := openKeys(t, signkey.Config{})
 	signer := newSigner(t, keys)
 	plain := card(t, "plain")
 	stale := a2a.SetSignatures(plain, []a2a.Signature{{Protected: "stale", Signature: "stale"}})
@@ -53,14 +55,14 @@ func TestSign_NamesItsKeyAndTakesThePlaceOfOtherSignatures(t *testing.T) {
 
 func TestSign_LeavesTheRestOfTheCardAsItIs(t *testing.T) {
 	plain := card(t, "plain")
-	signed := sign(t, newSigner(t, openKeys(t, cardsign.KeysConfig{})), plain)
+	signed := sign(t, newSigner(t, openKeys(t, signkey.Config{})), plain)
 	if head := strings.TrimSuffix(strings.TrimSpace(string(plain)), "}"); !strings.HasPrefix(string(signed), head) {
 		t.Errorf("signed %s, want it to begin as %s", signed, head)
 	}
 }
 
 func TestSign_RefusesWhatIsNoCard(t *testing.T) {
-	signer := newSigner(t, openKeys(t, cardsign.KeysConfig{}))
+	signer := newSigner(t, openKeys(t, signkey.Config{}))
 	for _, text := range []string{``, `[]`, `{"name":1}`, `{"name":"a","name":"b"}`} {
 		if got, err := signer.Sign([]byte(text), jku); err == nil {
 			t.Errorf("signed %s as %s", text, got)
@@ -68,8 +70,59 @@ func TestSign_RefusesWhatIsNoCard(t *testing.T) {
 	}
 }
 
+// The gateway's keys for tokens are published beside those for cards, so a card must never
+// be one.
+func TestSign_MakesNoTokenOfACard(t *testing.T) {
+	keys := openKeys(t, signkey.Config{})
+	signer := newSigner(t, keys)
+	var set jose.JSONWebKeySet
+	if err := json.Unmarshal(keys.JWKS(), &set); err != nil {
+		t.Fatal(err)
+	}
+	for name, claims := range map[string]string{
+		"a card of 0.3":               `"iss":"forged","sub":"admin","aud":"agents/billing","exp":9999999999`,
+		"one in capitals":             `"Iss":"forged"`,
+		"one in letters that fold so": `"i\u017fs":"forged"`,
+		"one claim":                   `"aud":"forged"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := fmt.Sprintf(`{"name":"A","description":"d","url":"https://gateway.example/a2a/a","protocolVersion":"0.3.0","version":"1",`+
+				`"capabilities":{},"defaultInputModes":["text/plain"],"defaultOutputModes":["text/plain"],"skills":[],%s}`, claims)
+			signed, err := signer.Sign([]byte(text), jku)
+			if err != nil {
+				return
+			}
+			card, err := a2a.ParseCard(signed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := a2a.CanonicalForms(signed, card.Shape)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signatures, err := a2a.CardSignatures(signed)
+			if err != nil || len(signatures) == 0 {
+				t.Fatalf("%d signatures, %v", len(signatures), err)
+			}
+			for _, form := range all {
+				for _, s := range signatures {
+					token := s.Protected + "." + base64.RawURLEncoding.EncodeToString(form) + "." + s.Signature
+					jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256})
+					if err != nil {
+						t.Fatal(err)
+					}
+					payload, err := jws.Verify(set.Keys[0])
+					if err == nil && bytes.Contains(payload, []byte("forged")) {
+						t.Errorf("the gateway signed the token %s", payload)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestSign_ConcurrentCallersGetTheirOwnCards(t *testing.T) {
-	keys := openKeys(t, cardsign.KeysConfig{})
+	keys := openKeys(t, signkey.Config{})
 	// Fewer are kept than there are.
 	signer, err := cardsign.NewSigner(cardsign.SignerConfig{Keys: keys, CacheSize: 4})
 	if err != nil {
@@ -96,10 +149,7 @@ func TestSign_ConcurrentCallersGetTheirOwnCards(t *testing.T) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	keys, err := cardsign.OpenKeys(b.Context(), cardsign.KeysConfig{Store: &memory{}, Seal: ring(b, "one")})
-	if err != nil {
-		b.Fatal(err)
-	}
+	keys := openKeys(b, signkey.Config{})
 	text := []byte(`{"name":"Plain","supportedInterfaces":[{"url":"https://gateway.example/a2a/plain","protocolBinding":"JSONRPC"}]}`)
 	for name, size := range map[string]int{"cached": 0, "not cached": 1} {
 		b.Run(name, func(b *testing.B) {

@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/signalbox-dev/signalbox/internal/cardsign"
+	"github.com/signalbox-dev/signalbox/internal/signkey"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 )
 
@@ -224,7 +225,7 @@ func tampered(signed []byte) map[string][]byte {
 }
 
 func TestVerify_TakesWhatWasSignedHereAndNothingElse(t *testing.T) {
-	keys := openKeys(t, cardsign.KeysConfig{})
+	keys := openKeys(t, signkey.Config{})
 	signer := newSigner(t, keys)
 	for _, name := range []string{"plain", "rich", "union", "old"} {
 		t.Run(name, func(t *testing.T) {
@@ -248,7 +249,7 @@ func TestVerify_TakesWhatWasSignedHereAndNothingElse(t *testing.T) {
 // Who can change a card must not win by changing the half that the signature at hand
 // says nothing about, when that is the half that readers prefer.
 func TestVerify_TheMembersOf10MustBeSignedWhenThereAreAny(t *testing.T) {
-	keys := openKeys(t, cardsign.KeysConfig{})
+	keys := openKeys(t, signkey.Config{})
 	signed := sign(t, newSigner(t, keys), card(t, "union"))
 	changed := strings.Replace(string(signed), `"protocolVersion":"1.0"`, `"protocolVersion":"1.1"`, 1)
 	if kid, err := cardsign.Verify([]byte(changed), keys.JWKS()); changed == string(signed) || !errors.Is(err, cardsign.ErrInvalid) {
@@ -262,7 +263,7 @@ func TestVerify_TheMembersOf10MustBeSignedWhenThereAreAny(t *testing.T) {
 }
 
 func TestVerify_WhatIsNoCardIsInvalid(t *testing.T) {
-	keys := openKeys(t, cardsign.KeysConfig{})
+	keys := openKeys(t, signkey.Config{})
 	for _, text := range []string{``, `[]`, `{"name":"a","name":"b","signatures":[{}]}`, `{"name":1,"signatures":[{"protected":"a","signature":"b"}]}`} {
 		if _, err := cardsign.Verify([]byte(text), keys.JWKS()); !errors.Is(err, cardsign.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", text, err)
@@ -339,10 +340,7 @@ func TestCheckJWKS_TakesPublicKeysForSignatures(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	keys, err := cardsign.OpenKeys(f.Context(), cardsign.KeysConfig{Store: &memory{}, Seal: ring(f, "one")})
-	if err != nil {
-		f.Fatal(err)
-	}
+	keys := openKeys(f, signkey.Config{})
 	f.Add([]byte(`{"name":"a","signatures":[{"protected":"e30","signature":""}]}`), keys.JWKS())
 	f.Add([]byte(`{"url":"u","signatures":[{"protected":"eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ","signature":"AA"}]}`), []byte(`{"keys":[{"kty":"EC"}]}`))
 	f.Fuzz(func(t *testing.T, card, jwks []byte) {

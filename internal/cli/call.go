@@ -56,7 +56,7 @@ The version of the protocol is that of the agent's card, which is read first, un
 			for _, w := range s.warnings {
 				p.note("warning: %s", w)
 			}
-			transport := newTransport()
+			transport := newTransport(s)
 			defer transport.CloseIdleConnections()
 			c := &caller{
 				p: p, flags: f, agent: short(full(agentsCollection, args[0])), server: s.server,

@@ -21,6 +21,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // the command could not do what it was asked to
 	exitUsage   = 2 // the command was not understood
+	exitDenied  = 3 // the command was to ask, and the answer is no
 )
 
 // Config is the surroundings of the program. The zero value is the process itself.
@@ -79,8 +80,8 @@ func newProgram(cfg Config) *program {
 }
 
 // Main runs one command and returns the exit code: 0 when it did what it was asked
-// to, 1 when it could not, 2 when it was not understood. It returns soon after ctx
-// ends.
+// to, 1 when it could not, 2 when it was not understood, 3 when it was to ask whether
+// something is permitted and it is not. It returns soon after ctx ends.
 func Main(ctx context.Context, args []string, cfg Config) int {
 	p := newProgram(cfg)
 	root := p.root()
@@ -88,6 +89,9 @@ func Main(ctx context.Context, args []string, cfg Config) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
+	}
+	if _, ok := errors.AsType[*deniedAnswer](err); ok {
+		return exitDenied
 	}
 	p.report(cmd, err)
 	if _, ok := errors.AsType[*failure](err); ok {
@@ -110,9 +114,12 @@ Commands that talk to a gateway find it and their key in this order:
   server   --server, SIGNALBOX_SERVER, the configuration file, ` + defaultServer + `
   key      --key, --key-file, SIGNALBOX_KEY, the configuration file (key, key_file),
            .signalbox/admin.key in this folder (for "call": .signalbox/demo.key)
-The configuration file is ~/.config/signalbox/config.yaml with server, key and key_file;
-its key is sent to its own server only, and the keys in .signalbox to a gateway on this
-machine only.`,
+  certificate
+           --cert and --cert-key, SIGNALBOX_CERT and SIGNALBOX_CERT_KEY, the configuration
+           file (cert, cert_key); a key that is given too goes before it
+The configuration file is ~/.config/signalbox/config.yaml with server, key, key_file, cert
+and cert_key; what it has is for its own server only, and the keys in .signalbox for a
+gateway on this machine only.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -131,7 +138,7 @@ machine only.`,
 	root.AddCommand(
 		p.inGroup(groupGateway, p.serveCommand(), p.demoCommand(), p.migrateCommand(), p.benchCommand())...)
 	root.AddCommand(
-		p.inGroup(groupClient, p.callCommand(), p.agentsCommand(), p.teamsCommand(), p.keysCommand(), p.tasksCommand(), p.eventsCommand())...)
+		p.inGroup(groupClient, p.callCommand(), p.agentsCommand(), p.teamsCommand(), p.keysCommand(), p.usersCommand(), p.issuersCommand(), p.rolesCommand(), p.tasksCommand(), p.grantsCommand(), p.policyCommand(), p.eventsCommand())...)
 	root.AddCommand(p.versionCommand())
 	return root
 }
@@ -177,7 +184,7 @@ func run(a action) func(*cobra.Command, []string) error {
 
 // notForClients refuses the flags of client commands, which mean nothing here.
 func notForClients(cmd *cobra.Command) error {
-	for _, name := range []string{flagServer, flagKey, flagKeyFile} {
+	for _, name := range []string{flagServer, flagKey, flagKeyFile, flagCert, flagCertKey} {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 			return usagef("--%s is for commands that call a gateway; %q does not", name, cmd.CommandPath())
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1/auditv1connect"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1/identityv1connect"
+	"github.com/signalbox-dev/signalbox/gen/signalbox/policy/v1/policyv1connect"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1/registryv1connect"
 	"github.com/signalbox-dev/signalbox/gen/signalbox/task/v1/taskv1connect"
 )
@@ -36,6 +38,7 @@ type management struct {
 	identity identityv1connect.IdentityServiceClient
 	audit    auditv1connect.AuditServiceClient
 	tasks    taskv1connect.TaskServiceClient
+	policy   policyv1connect.PolicyServiceClient
 	close    func()
 }
 
@@ -52,7 +55,7 @@ func (p *program) manage() (*management, error) {
 }
 
 func newManagement(s settings) *management {
-	transport := newTransport()
+	transport := newTransport(s)
 	// Management calls are short; the one stream there is says its headers at once.
 	transport.ResponseHeaderTimeout = headerTimeout
 	client := newClient(s, transport)
@@ -62,13 +65,24 @@ func newManagement(s settings) *management {
 		identity: identityv1connect.NewIdentityServiceClient(client, s.server),
 		audit:    auditv1connect.NewAuditServiceClient(client, s.server),
 		tasks:    taskv1connect.NewTaskServiceClient(client, s.server),
+		policy:   policyv1connect.NewPolicyServiceClient(client, s.server),
 		close:    transport.CloseIdleConnections,
 	}
 }
 
-func newTransport() *http.Transport {
+// newTransport makes connections for [newClient], which follows no redirect: whoever they
+// lead to is the gateway.
+func newTransport(s settings) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as documented
 	t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	if s.certificate != nil {
+		t.TLSClientConfig = &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			// It is shown also when the gateway names other authorities, whose refusal says more
+			// than calling without it.
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return s.certificate, nil },
+		}
+	}
 	return t
 }
 

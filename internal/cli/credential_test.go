@@ -54,6 +54,8 @@ func TestAgents_CredentialsComeFromFilesAndAreNeverShown(t *testing.T) {
 	oauth := writeFile(t, dir, "oauth.yaml", "token_url: http://127.0.0.1:1/token\nclient_id: gateway\nclient_secret_file: secret\nscopes: [call, list]\nclient_authentication: body\n")
 	aws := writeFile(t, dir, "aws.yaml", "region: eu-central-1\nservice: bedrock-agentcore\naccess_key_id: AKIDEXAMPLE\nsecret_access_key_env: AWS_KEY\n")
 	entra := writeFile(t, dir, "entra.yaml", "tenant: contoso.example\nclient_id: app\nclient_secret: "+marker+"\nscopes: api://agent/.default\nauthority: http://127.0.0.1:1\n")
+	exchange := writeFile(t, dir, "exchange.yaml", "token_url: http://127.0.0.1:1/token\nclient_id: gateway\nclient_secret_file: secret\naudience: planner\nresource: https://planner.example\nsubject_token_type: access_token\nactor_token: true\n")
+	badType := writeFile(t, dir, "bad.yaml", "token_url: http://127.0.0.1:1/token\nclient_id: gateway\nclient_secret_file: secret\nsubject_token_type: saml2\n")
 	wrong := writeFile(t, dir, "wrong.yaml", "token_url: http://127.0.0.1:1/token\nsecret: "+marker+"\n")
 	cert, key := certificate(t)
 	certFile, keyFile := writeFile(t, dir, "cert.pem", cert), writeFile(t, dir, "key.pem", key)
@@ -82,6 +84,13 @@ func TestAgents_CredentialsComeFromFilesAndAreNeverShown(t *testing.T) {
 		{args: []string{"--credential-oauth2", oauth}, want: "OAuth 2.0 client gateway at http://127.0.0.1:1/token, scopes call list\n"},
 		{args: []string{"--credential-aws", aws}, want: "AWS signature of AKIDEXAMPLE for bedrock-agentcore in eu-central-1\n"},
 		{args: []string{"--credential-entra", entra}, want: "Entra application app of contoso.example, scopes api://agent/.default\n"},
+		{args: []string{"--credential-exchange", exchange}, want: "token in exchange for the caller's, by OAuth 2.0 client gateway at http://127.0.0.1:1/token, audience planner, resource https://planner.example\n"},
+		{args: []string{"--credential-exchange", badType}, code: 2, want: "subject_token_type is not one of access_token, id_token, jwt"},
+		{args: []string{"--credential-identity-token"}, want: "token of the gateway's own, which says who calls, in Authorization\n"},
+		{args: []string{"--credential-identity-token=x-who-calls", "--credential-audience", "http://127.0.0.1:1"}, want: "in X-Who-Calls, audience http://127.0.0.1:1\n"},
+		{args: []string{"--credential-identity-token", "--credential-audience", "https://billing.example"}, code: 1, want: "must not be sent to http://127.0.0.1:1"},
+		{args: []string{"--credential-identity-token", "--credential-scope", "x"}, code: 2, want: "--credential-google"},
+		{args: []string{"--credential-entra", entra}, want: "Entra application app of contoso.example"},
 		{args: []string{"--ca-file", certFile}, want: "trusts CN=Company CA, SHA-256 "},
 		{args: []string{"--client-cert", certFile, "--client-key", keyFile}, want: "shows the certificate with SHA-256 "},
 		{args: []string{"--tls-server-name", "agent.internal"}, want: "trusts CN=Company CA, SHA-256 "},

@@ -31,6 +31,8 @@ const (
 	flagAWS             = "credential-aws"
 	flagGoogle          = "credential-google"
 	flagEntra           = "credential-entra"
+	flagIdentity        = "credential-identity-token" //nolint:gosec // a name and no credential
+	flagExchange        = "credential-exchange"
 	flagScope           = "credential-scope"
 	flagAudience        = "credential-audience"
 	flagOrigin          = "credential-origin"
@@ -50,6 +52,7 @@ const sourceHelp = ` ("-" is standard input, env:NAME a variable)`
 type credentialFlags struct {
 	bearer, header, headerValue, basic string
 	oauth2, aws, google, entra         string
+	identity, exchange                 string
 	scopes, origins                    []string
 	audience                           string
 	ca, clientCert, clientKey, tlsName string
@@ -58,7 +61,7 @@ type credentialFlags struct {
 
 // schemeFlags are the flags of which each gives a credential of its own.
 func schemeFlags() []string {
-	return []string{flagBearer, flagHeader, flagBasic, flagOAuth2, flagAWS, flagGoogle, flagEntra}
+	return []string{flagBearer, flagHeader, flagBasic, flagOAuth2, flagAWS, flagGoogle, flagEntra, flagIdentity, flagExchange}
 }
 
 func tlsFlags() []string { return []string{flagCA, flagClientCert, flagClientKey, flagTLSName} }
@@ -77,8 +80,11 @@ func (f *credentialFlags) add(cmd *cobra.Command) {
 	file(&f.aws, flagAWS, "sign requests with the AWS key in this file, version 4", "yaml", "yml", "json")
 	file(&f.google, flagGoogle, "show the agent tokens of the Google service account whose key file this is", "json")
 	file(&f.entra, flagEntra, "show the agent tokens of the Microsoft Entra application in this file", "yaml", "yml", "json")
+	flags.StringVar(&f.identity, flagIdentity, "", "tell the agent who calls, with a token of the gateway's own in this header; without =HEADER in Authorization")
+	flags.Lookup(flagIdentity).NoOptDefVal = "Authorization"
+	file(&f.exchange, flagExchange, "show the agent tokens that those of callers are exchanged for, as the OAuth 2.0 client in this file (RFC 8693)", "yaml", "yml", "json")
 	flags.StringSliceVar(&f.scopes, flagScope, nil, "scope of the tokens of --"+flagGoogle+"; repeat it for more")
-	flags.StringVar(&f.audience, flagAudience, "", "audience of id tokens of --"+flagGoogle+", instead of scopes")
+	flags.StringVar(&f.audience, flagAudience, "", "audience of id tokens of --"+flagGoogle+", instead of scopes, or of --"+flagIdentity+", instead of the agent's name")
 	flags.StringSliceVar(&f.origins, flagOrigin, nil, "origin that the credential may be sent to beside the agent's own, for example https://h.example.com:8443; repeat it for more")
 	file(&f.ca, flagCA, "certificates of the authorities that the agent's certificate is issued by, PEM", "pem", "crt")
 	file(&f.clientCert, flagClientCert, "certificate to show to the agent, PEM", "pem", "crt")
@@ -116,6 +122,7 @@ func (f *credentialFlags) sources() []source {
 		{flagAWS, f.aws},
 		{flagGoogle, f.google},
 		{flagEntra, f.entra},
+		{flagExchange, f.exchange},
 		{flagCA, f.ca},
 		{flagClientCert, f.clientCert},
 		{flagClientKey, f.clientKey},
@@ -169,8 +176,8 @@ func (f *credentialFlags) credential(p *program, flags *pflag.FlagSet) (*registr
 		}
 		return value, nil
 	}
-	if (len(f.scopes) > 0 || f.audience != "") && f.google == "" {
-		return nil, usagef("--%s and --%s are for --%s; in the files of the others they have lines of their own", flagScope, flagAudience, flagGoogle)
+	if len(f.scopes) > 0 && f.google == "" || f.audience != "" && f.google == "" && f.identity == "" {
+		return nil, usagef("--%s is for --%s, and --%s for that and --%s; in the files of the others they have lines of their own", flagScope, flagGoogle, flagAudience, flagIdentity)
 	}
 	switch {
 	case flags.Changed(flagBearer):
@@ -208,6 +215,13 @@ func (f *credentialFlags) credential(p *program, flags *pflag.FlagSet) (*registr
 		scheme := &registryv1.EntraApplication{}
 		c.Scheme = &registryv1.Credential_Entra{Entra: scheme}
 		return c, p.readScheme(flagEntra, f.entra, scheme)
+	case flags.Changed(flagIdentity):
+		c.Scheme = &registryv1.Credential_IdentityToken{IdentityToken: &registryv1.IdentityToken{Header: f.identity, Audience: f.audience}}
+		return c, nil
+	case flags.Changed(flagExchange):
+		scheme := &registryv1.TokenExchange{}
+		c.Scheme = &registryv1.Credential_TokenExchange{TokenExchange: scheme}
+		return c, p.readScheme(flagExchange, f.exchange, scheme)
 	case len(f.origins) > 0:
 		return nil, usagef("--%s goes with the credential that is sent there: give that too", flagOrigin)
 	}
@@ -343,12 +357,23 @@ func setMember(m protoreflect.Message, f protoreflect.FieldDescriptor, values []
 	case len(values) != 1:
 		return errors.New("takes one value")
 	case f.Kind() == protoreflect.EnumKind:
-		prefix := strings.TrimSuffix(string(f.Enum().Values().Get(0).Name()), "UNSPECIFIED")
-		v := f.Enum().Values().ByName(protoreflect.Name(prefix + strings.ToUpper(values[0])))
+		all := f.Enum().Values()
+		prefix := strings.TrimSuffix(string(all.Get(0).Name()), "UNSPECIFIED")
+		v := all.ByName(protoreflect.Name(prefix + strings.ToUpper(values[0])))
 		if v == nil {
-			return errors.New("is not one of auto, header, body")
+			var known []string
+			for i := 1; i < all.Len(); i++ {
+				known = append(known, strings.ToLower(strings.TrimPrefix(string(all.Get(i).Name()), prefix)))
+			}
+			return errors.New("is not one of " + strings.Join(known, ", "))
 		}
 		m.Set(f, protoreflect.ValueOfEnum(v.Number()))
+		return nil
+	case f.Kind() == protoreflect.BoolKind:
+		if values[0] != "true" && values[0] != "false" {
+			return errors.New("is neither true nor false")
+		}
+		m.Set(f, protoreflect.ValueOfBool(values[0] == "true"))
 		return nil
 	}
 	m.Set(f, protoreflect.ValueOfString(values[0]))
@@ -386,11 +411,20 @@ func (p *program) credentialText(c *registryv1.Credential) []string {
 		kind = "Google service account " + s.Google.GetClientEmail() + scopesText(s.Google.GetScopes(), s.Google.GetAudience())
 	case *registryv1.Credential_Entra:
 		kind = "Entra application " + s.Entra.GetClientId() + " of " + s.Entra.GetTenant() + scopesText(s.Entra.GetScopes(), "")
+	case *registryv1.Credential_IdentityToken:
+		kind = "token of the gateway's own, which says who calls, in " + s.IdentityToken.GetHeader() + scopesText(nil, s.IdentityToken.GetAudience())
+	case *registryv1.Credential_TokenExchange:
+		kind = "token in exchange for the caller's, by OAuth 2.0 client " + s.TokenExchange.GetClientId() + " at " + s.TokenExchange.GetTokenUrl()
+		kind += scopesText(s.TokenExchange.GetScopes(), s.TokenExchange.GetAudience())
+		if resource := s.TokenExchange.GetResource(); resource != "" {
+			kind += ", resource " + resource
+		}
 	}
-	lines := []string{
-		oneLine(kind),
-		oneLine("fingerprint " + c.GetFingerprint() + ", set " + p.moment(c.GetSetTime())),
+	set := "set " + p.moment(c.GetSetTime())
+	if c.GetFingerprint() != "" {
+		set = "fingerprint " + c.GetFingerprint() + ", " + set
 	}
+	lines := []string{oneLine(kind), oneLine(set)}
 	for _, origin := range c.GetSentTo() {
 		lines = append(lines, "sent to "+oneLine(origin))
 	}

@@ -382,14 +382,7 @@ func (p *program) eventDetail(e *auditv1.Event) table {
 	add("trace", e.GetTraceId())
 	add("span", e.GetSpanId())
 	add("parent span", e.GetParentSpanId())
-	if d := e.GetDecision(); d != nil {
-		verdict := "forbidden"
-		if d.GetPermitted() {
-			verdict = "permitted"
-		}
-		add("decision", fmt.Sprintf("%s by %s at revision %d", verdict, strings.Join(d.GetRules(), ", "), d.GetRevision()))
-		add("", fmt.Sprintf("%s may %s %s?", d.GetPrincipal(), d.GetAction(), d.GetResource()))
-	}
+	addDecision(add, e.GetDecision())
 	number("request", e.GetRequestBytes(), " bytes")
 	number("reply", e.GetResponseBytes(), " bytes")
 	number("events", e.GetStreamEvents(), " in the stream")
@@ -398,6 +391,38 @@ func (p *program) eventDetail(e *auditv1.Event) table {
 	add("recorded", p.moment(e.GetIngestTime()))
 	add("replica", e.GetReplica())
 	return t
+}
+
+// addDecision adds what was decided, what it rested on besides the configuration, and what
+// whoever writes policies must know of it.
+func addDecision(add func(name, value string), d *auditv1.Decision) {
+	if d == nil {
+		return
+	}
+	verdict := func(permitted bool, rules []string, where string) string {
+		switch {
+		case permitted:
+			return "permitted by " + strings.Join(rules, ", ") + where
+		case len(rules) == 0:
+			return "denied" + where + ": nothing permits it"
+		default:
+			return "forbidden by " + strings.Join(rules, ", ") + where
+		}
+	}
+	add("decision", verdict(d.GetPermitted(), d.GetRules(), fmt.Sprintf(" at revision %d", d.GetRevision())))
+	add("", fmt.Sprintf("%s may %s %s?", d.GetPrincipal(), d.GetAction(), d.GetResource()))
+	add("", d.GetId())
+	failing := func(all []*auditv1.DecisionFailure) {
+		for _, f := range all {
+			add("", fmt.Sprintf("%s %s cannot be evaluated: %s", f.GetEffect(), f.GetStatement(), f.GetText()))
+		}
+	}
+	failing(d.GetFailing())
+	add("token gives", strings.Join(slices.Concat(d.GetClaimedTeams(), d.GetClaimedRoles()), ", "))
+	if s := d.GetShadow(); s != nil {
+		add("in shadow", verdict(s.GetPermitted(), s.GetRules(), ""))
+		failing(s.GetFailing())
+	}
 }
 
 // dialectText is what the caller spoke and, where that is another, what the agent was

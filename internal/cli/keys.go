@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,19 +24,34 @@ func (p *program) keysCommand() *cobra.Command {
 	cmd.Aliases = []string{"key"}
 	cmd.Long = `Manage API keys. A key is written TEAM/KEY, or teams/TEAM/keys/KEY in full. Its secret is
 shown when the key is made or rotated, and never again; --out writes it to a file that only
-you can read instead.`
+you can read instead. Client certificates can stand for a key as well, or alone.
+
+A key does what its roles permit; one without roles does what keys of its team may do. A key
+of an agent (--agent) calls as that agent, and holds no roles of its own.`
 	return cmd
 }
 
 func (p *program) keysCreate() *cobra.Command {
-	var team, displayName, expires string
+	var team, displayName, expires, agent string
+	var roles, certificates []string
+	var withoutSecret bool
 	var out secretFile
 	cmd := &cobra.Command{
 		Use: "create [KEY] --team TEAM", Short: "Make a key and print its secret, this once", Args: cobra.MaximumNArgs(1),
-		Example: `  signalbox keys create ci --team research --expires 90d --out ci.key`,
+		Example: `  signalbox keys create ci --team research --expires 90d --out ci.key
+  signalbox keys create auditor --team research --role auditor
+  signalbox keys create planner --team research --agent planner --certificate-name URI:spiffe://example.org/planner --without-secret`,
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			req := &identityv1.CreateKeyRequest{
-				Parent: full(teamsCollection, team), Key: &identityv1.Key{DisplayName: displayName},
+				Parent:        full(teamsCollection, team),
+				Key:           &identityv1.Key{DisplayName: displayName, Agent: full(agentsCollection, agent), CertificateNames: certificates},
+				WithoutSecret: withoutSecret,
+			}
+			for _, role := range roles {
+				req.Roles = append(req.Roles, roleName(role, team))
+			}
+			if withoutSecret && (out.path != "" || out.force) {
+				return usagef("there is no secret for --out with --without-secret")
 			}
 			if len(args) == 1 {
 				name, err := keyName(args[0], team)
@@ -56,6 +72,9 @@ func (p *program) keysCreate() *cobra.Command {
 			if err != nil {
 				return doingf(err, "create key of team %s", team)
 			}
+			if withoutSecret {
+				return p.print(made, func() table { return p.keyDetail(made.GetKey()) })
+			}
 			return p.handOver(made, &made.Secret, made.GetKey(), &out)
 		}),
 	}
@@ -63,9 +82,20 @@ func (p *program) keysCreate() *cobra.Command {
 	must(cmd.MarkFlagRequired("team"))
 	must(cmd.RegisterFlagCompletionFunc("team", p.completing(teamNames)))
 	cmd.Flags().StringVar(&displayName, "display-name", "", "name for people")
+	cmd.Flags().StringVar(&agent, "agent", "", "agent of the team as which the key calls")
+	must(cmd.RegisterFlagCompletionFunc("agent", p.completing(agentNames)))
+	cmd.Flags().StringArrayVar(&roles, "role", nil, "role that the key holds in its team, or roles/ROLE for one everywhere; repeat it for more")
+	must(cmd.RegisterFlagCompletionFunc("role", fixed(roleIDs()...)))
+	addCertificateNames(cmd, &certificates)
+	cmd.Flags().BoolVar(&withoutSecret, "without-secret", false, "make no secret: only client certificates stand for the key")
 	addExpires(cmd, &expires)
 	out.add(cmd)
 	return cmd
+}
+
+func addCertificateNames(cmd *cobra.Command, names *[]string) {
+	cmd.Flags().StringArrayVar(names, "certificate-name", nil,
+		"name in client certificates that stands for the key: URI:…, DNS:… or EMAIL:…; repeat it for more")
 }
 
 func (p *program) keysGet() *cobra.Command {
@@ -104,12 +134,12 @@ func (p *program) keysList() *cobra.Command {
 			}
 			return p.print(&identityv1.ListKeysResponse{Keys: keys}, func() table {
 				t := table{
-					header: []string{"KEY", "DISPLAY NAME", "SECRET", "STATE", "EXPIRES", "LAST USED", "CREATED"},
+					header: []string{"KEY", "CALLS AS", "DISPLAY NAME", "SECRET", "STATE", "EXPIRES", "LAST USED", "CREATED"},
 					empty:  "there is no key that this key may see",
 				}
 				for _, k := range keys {
 					t.rows = append(t.rows, []string{
-						shortKey(k.GetName()), oneLine(k.GetDisplayName()), k.GetSecretHint() + "…", p.keyState(k),
+						shortKey(k.GetName()), k.GetAgent(), oneLine(k.GetDisplayName()), secretText(k), p.keyState(k),
 						p.expiryText(k), p.ago(k.GetLastUsedTime()), p.ago(k.GetCreateTime()),
 					})
 				}
@@ -125,6 +155,7 @@ func (p *program) keysList() *cobra.Command {
 
 func (p *program) keysUpdate() *cobra.Command {
 	var team, displayName, expires, etag string
+	var certificates []string
 	var enable bool
 	cmd := &cobra.Command{
 		Use: "update KEY", Short: "Change a key's name or expiry, or enable it again", Args: cobra.ExactArgs(1),
@@ -144,6 +175,10 @@ func (p *program) keysUpdate() *cobra.Command {
 			if enable {
 				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "disabled")
 			}
+			if cmd.Flags().Changed("certificate-name") {
+				req.Key.CertificateNames = notEmpty(certificates)
+				req.UpdateMask.Paths = append(req.UpdateMask.Paths, "certificate_names")
+			}
 			if expires != "" {
 				if req.Key.ExpireTime, err = p.expiry(expires); err != nil {
 					return err
@@ -160,7 +195,9 @@ func (p *program) keysUpdate() *cobra.Command {
 	cmd.Flags().StringVar(&displayName, "display-name", "", "name for people")
 	cmd.Flags().BoolVar(&enable, "enable", false, "accept the key again after it was disabled")
 	addExpires(cmd, &expires)
-	cmd.MarkFlagsOneRequired("display-name", "enable", "expires")
+	addCertificateNames(cmd, &certificates)
+	cmd.Flags().Lookup("certificate-name").Usage += `; they replace those before, and "" means none`
+	cmd.MarkFlagsOneRequired("display-name", "enable", "expires", "certificate-name")
 	p.addTeamOfKey(cmd, &team)
 	addEtag(cmd, &etag)
 	return cmd
@@ -267,8 +304,11 @@ func (p *program) printConfirmedKey(k *identityv1.Key) error {
 func (p *program) keyDetail(k *identityv1.Key) table {
 	t := table{rows: [][]string{
 		{"name", k.GetName()},
+		{"calls as", k.GetAgent()},
 		{"display name", k.GetDisplayName()},
-		{"secret", k.GetSecretHint() + "…"},
+		{"roles", strings.Join(k.GetRoles(), ", ")},
+		{"certificates", strings.Join(k.GetCertificateNames(), ", ")},
+		{"secret", secretText(k)},
 		{"state", p.keyState(k)},
 		{"expires", p.expiryText(k)},
 		{"last used", p.moment(k.GetLastUsedTime())},
@@ -282,6 +322,13 @@ func (p *program) keyDetail(k *identityv1.Key) table {
 		[]string{"uid", k.GetUid()},
 		[]string{"etag", k.GetEtag()})
 	return t
+}
+
+func secretText(k *identityv1.Key) string {
+	if k.GetSecretHint() == "" {
+		return "none"
+	}
+	return k.GetSecretHint() + "…"
 }
 
 func (p *program) keyState(k *identityv1.Key) string {

@@ -15,11 +15,29 @@ func nextSteps(reason string, metadata map[string]string) []string {
 		return []string{"an admin can lengthen it: signalbox keys update KEY --expires 90d"}
 	case "KEY_DISABLED":
 		return []string{"an admin can enable it: signalbox keys update KEY --enable"}
+	case "TEAM_DISABLED":
+		return []string{"an admin can enable it: signalbox teams enable TEAM"}
+	case "USER_DISABLED":
+		return []string{"an admin can enable you: signalbox users enable USER"}
+	case "AGENT_NOT_ACTIVE":
+		return []string{"see the agent's state: signalbox agents get NAME; one that is suspended goes on after: signalbox agents resume NAME"}
+	case "TOKEN_EXPIRED":
+		return []string{"get a new token from its issuer"}
+	case "TOKEN_INVALID":
+		return []string{"see what the gateway wants of tokens: signalbox issuers list"}
+	case "ISSUER_UNAVAILABLE":
+		return []string{"try again in a moment; the gateway's log says why it cannot read the issuer's keys"}
+	case "CERTIFICATE_UNKNOWN":
+		return []string{"an admin can let it stand for a key: signalbox keys update KEY --certificate-name URI:spiffe://…"}
 	case "PERMISSION_DENIED":
-		return []string{
+		steps := []string{
 			"teams and keys are made with the admin key, which is in DATA-DIR/admin.key of the gateway: --key-file .signalbox/admin.key",
 			"agents are changed with a key of the team that owns them",
 		}
+		if decision := metadata["decision"]; decision != "" {
+			steps = append(steps, "an admin or auditor can see which policies decided: signalbox policy explain "+decision)
+		}
+		return steps
 
 	case "AGENT_NOT_FOUND":
 		return []string{"see the agents there are: signalbox agents list"}
@@ -32,11 +50,29 @@ func nextSteps(reason string, metadata map[string]string) []string {
 	case "TEAM_EXISTS":
 		return []string{"choose another name, or change the team: signalbox teams update NAME"}
 	case "TEAM_NOT_EMPTY":
-		return []string{"see what it owns: signalbox agents list --team NAME, signalbox keys list --team NAME"}
+		return []string{"see what it owns: signalbox agents list --team NAME, signalbox keys list --team NAME", "and who holds a role in it: signalbox roles list --team NAME"}
 	case "KEY_NOT_FOUND":
 		return []string{"see the keys there are: signalbox keys list"}
 	case "KEY_EXISTS":
 		return []string{"choose another name, or give the key a new secret: signalbox keys rotate KEY"}
+	case "USER_NOT_FOUND":
+		return []string{"see the users there are: signalbox users list", "or make one before its first token: signalbox users create --issuer ISSUER --subject SUBJECT"}
+	case "USER_EXISTS":
+		return []string{"it has come by itself: see it with signalbox users list --issuer ISSUER"}
+	case "ISSUER_NOT_FOUND":
+		return []string{"see the issuers there are: signalbox issuers list"}
+	case "ISSUER_EXISTS":
+		return []string{"choose another name, or change the issuer: signalbox issuers update NAME"}
+	case "ISSUER_HAS_USERS":
+		return []string{"see their roles: signalbox roles list; to believe its tokens no longer: signalbox issuers update NAME --disable"}
+	case "ROLE_NOT_HELD":
+		return []string{"see what is held: signalbox roles list --member MEMBER; roles that a token gives are taken at its issuer"}
+	case "LAST_ROLE":
+		return []string{"give the key another role first: signalbox roles add ROLE MEMBER", "or stop it: signalbox keys disable KEY"}
+	case "AGENT_HAS_KEYS":
+		return []string{"see which keys call as it: signalbox keys list; then: signalbox keys disable KEY"}
+	case "CERTIFICATE_NAME_USED":
+		return []string{"take it from the other key first: signalbox keys update KEY --certificate-name NAME…"}
 	case "EVENT_NOT_FOUND":
 		return []string{"see the events there are: signalbox events list"}
 	case "ETAG_MISMATCH":
@@ -48,6 +84,29 @@ func nextSteps(reason string, metadata map[string]string) []string {
 	case "ADDRESS_FORBIDDEN":
 		return []string{"start the gateway with the agent's network in --upstream-allowed-networks, for example 10.0.0.0/8"}
 
+	case "POLICY_NOT_FOUND":
+		return []string{"see the policies there are: signalbox policy list"}
+	case "POLICY_INVALID":
+		return []string{"correct the text; what policies can name is shown by: signalbox policy schema"}
+	case "POLICY_SHIPPED":
+		return []string{"disable it: signalbox policy disable NAME; then apply one of your own under another name"}
+	case "LAST_ADMIN_LOCKED_OUT":
+		return []string{"leave somebody who can undo it: see what decides with: signalbox policy check --as key:admin --action ApplyPolicy"}
+	case "GRANT_NOT_FOUND":
+		return []string{"see the grants there are: signalbox grants list"}
+	case "GRANT_EXISTS":
+		return []string{"leave --id out to take the next number"}
+	case "GRANT_WITHOUT_EFFECT":
+		return []string{"change the policies that forbid it, or make it all the same: --allow-without-effect"}
+	case "UNKNOWN_PRINCIPAL":
+		return []string{"see who there is: signalbox teams list, signalbox keys list, signalbox users list, signalbox agents list"}
+	case "REPLAY_NOT_FOUND":
+		return []string{"make one: signalbox policy replay FILE --since 7d"}
+	case "REPLAY_MISMATCH":
+		return []string{"the text has changed since: replay it again"}
+	case "DECISION_NOT_FOUND":
+		return []string{"see the events there are: signalbox events list"}
+
 	case "INVALID_FILTER":
 		return []string{`a filter looks like: agent = "agents/echo" AND outcome != "SUCCEEDED"`}
 	case "INVALID_PAGE_TOKEN":
@@ -57,6 +116,8 @@ func nextSteps(reason string, metadata map[string]string) []string {
 		return []string{"is the agent running? See where it should be: signalbox agents get NAME"}
 	case "UPSTREAM_CREDENTIAL":
 		return []string{"see what the agent is shown: signalbox agents get NAME; give it anew with: signalbox agents update NAME --credential-…"}
+	case "CALLER_TOKEN_REQUIRED":
+		return []string{"call with a token of your identity provider: --key takes one, too"}
 	case "UPSTREAM_TIMEOUT":
 		return []string{"long work is better streamed (--stream) or left alone (--no-wait, then --get TASK)"}
 	case "INVALID_AGENT_RESPONSE":

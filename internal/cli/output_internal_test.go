@@ -87,8 +87,12 @@ func TestPrint_Golden(t *testing.T) {
 		Caller: "teams/research/keys/ci", Team: "teams/research", SourceAddress: "127.0.0.1", UserAgent: "curl/8",
 		Agent: "agents/weather", Method: "SendMessage", Dialect: "JSONRPC/1.0", UpstreamDialect: "GRPC/0.3", RequestId: "1", TaskId: "t-1", TaskState: "TASK_STATE_WORKING",
 		Decision: &auditv1.Decision{
-			Permitted: true, Rules: []string{"team-owns-agent"}, Revision: 7, Principal: "teams/research/keys/ci",
-			Action: "invoke", Resource: "agents/weather",
+			Permitted: true, Rules: []string{"own-team/agents", "g-12"}, Revision: 7, Principal: "user:users/okta~ada",
+			Action: "SendMessage", Resource: "agent:weather", Id: "decisions/01a2026e-e779-7847-9165-cd1a1b0857b8",
+			Context:      map[string]string{"method": "message/send"},
+			ClaimedTeams: []string{"teams/research"}, ClaimedRoles: []string{"teams/research/roles/publisher"},
+			Failing: []*auditv1.DecisionFailure{{Statement: "night/2", Effect: "permit", Text: "no such attribute"}},
+			Shadow:  &auditv1.ShadowDecision{Failing: []*auditv1.DecisionFailure{{Statement: "draft", Effect: "permit", Text: "overflow"}}},
 		},
 		RequestBytes: 200, ResponseBytes: 300, StreamEvents: 4, HttpStatus: 404,
 	}

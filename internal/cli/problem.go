@@ -268,8 +268,11 @@ func nextForTransport(err error, s settings) []string {
 		return []string{"the command was interrupted; what had been sent may have been done"}
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		if op.Op == "listen" {
+		switch op.Op {
+		case "listen":
 			return nextForListening(op)
+		case "remote error": // an alert of TLS
+			return nextForAlert(s)
 		}
 		return []string{"check the network between here and " + server}
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -50,6 +51,7 @@ const (
 // clientFlags are the values of those flags.
 type clientFlags struct {
 	server, key, keyFile string
+	cert                 certFiles
 	output               output
 }
 
@@ -58,6 +60,7 @@ func (f *clientFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.server, flagServer, "", "address of the gateway (SIGNALBOX_SERVER; default "+defaultServer+")")
 	flags.StringVar(&f.key, flagKey, "", "key to call it with (SIGNALBOX_KEY); other users of this machine can see arguments")
 	flags.StringVar(&f.keyFile, flagKeyFile, "", "file that holds the key")
+	f.cert.add(flags)
 	flags.VarP(&f.output, flagOutput, "o", "how results are printed: "+strings.Join(outputs(), ", "))
 }
 
@@ -68,6 +71,8 @@ type settings struct {
 	// keyFrom says where the key came from, for errors; withheld says of which key
 	// that exists it was decided not to send it, and why.
 	keyFrom, withheld string
+	// certificate is what the gateway is shown when it asks; nil means none.
+	certificate *tls.Certificate
 	// warnings are for the user before anything is done.
 	warnings []string
 }
@@ -77,6 +82,8 @@ type fileSettings struct {
 	Server  string `yaml:"server"`
 	Key     string `yaml:"key"`
 	KeyFile string `yaml:"key_file"`
+
+	certFiles `yaml:",inline"`
 }
 
 // settings finds the gateway and the key. localKey is the file in .signalbox that is
@@ -124,7 +131,11 @@ func (p *program) settings(localKey string) (settings, error) {
 	if err != nil {
 		return settings{}, err
 	}
-	if s.key == "" && s.withheld == "" {
+	if err := p.useCertificate(&s, file, path, fileServer); err != nil {
+		return settings{}, err
+	}
+	// Who gives a certificate calls by that, not by a key that happens to lie here.
+	if s.key == "" && s.withheld == "" && s.certificate == nil {
 		if err := p.useLocalKey(&s, localKey); err != nil {
 			return settings{}, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +33,7 @@ type adoptFlags struct {
 func (p *program) tasksAdopt() *cobra.Command {
 	var f adoptFlags
 	cmd := &cobra.Command{
-		Use: "adopt AGENT [TASK...] --owner TEAM/KEY", Short: "Give tasks and contexts that nobody owns to a key", Args: cobra.MinimumNArgs(1),
+		Use: "adopt AGENT [TASK...] --owner OWNER", Short: "Give tasks and contexts that nobody owns to an owner", Args: cobra.MinimumNArgs(1),
 		Long: `Give tasks and contexts that nobody owns to a key. Through the gateway a task is found by
 the key that began it alone, so tasks that an agent had before the gateway stood in front
 of it are found by nobody until they are adopted. What has an owner is never moved.
@@ -52,7 +53,7 @@ with the admin key.`,
 		}),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.owner, "owner", "", "key that they are given to, as TEAM/KEY")
+	flags.StringVar(&f.owner, "owner", "", "who they are given to: a key as TEAM/KEY, users/USER or agents/AGENT")
 	must(cmd.MarkFlagRequired("owner"))
 	must(cmd.RegisterFlagCompletionFunc("owner", func(cmd *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
 		return p.completing(keyNames)(cmd, nil, text) // whichever arguments there are already
@@ -69,7 +70,7 @@ with the admin key.`,
 
 // adopt reads what is to be adopted and has it done.
 func (p *program) adopt(ctx context.Context, m *management, f *adoptFlags, agent string, tasks []string) error {
-	owner, err := keyName(f.owner, "")
+	owner, err := ownerName(f.owner)
 	if err != nil {
 		return err
 	}
@@ -233,4 +234,13 @@ func (p *program) tasksOwner() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&isContext, "context", false, "ID is that of a context")
 	return cmd
+}
+
+// ownerName returns the resource name of a principal: users and agents by theirs, keys as
+// TEAM/KEY too.
+func ownerName(text string) (string, error) {
+	if strings.HasPrefix(text, "users/") || strings.HasPrefix(text, full(agentsCollection, "")) {
+		return text, nil
+	}
+	return keyName(text, "")
 }

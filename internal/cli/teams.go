@@ -14,7 +14,7 @@ const teamsCollection = "teams"
 
 func (p *program) teamsCommand() *cobra.Command {
 	cmd := parent("teams", "Manage teams, which own agents and keys",
-		p.teamsCreate(), p.teamsGet(), p.teamsList(), p.teamsUpdate(), p.teamsDelete())
+		p.teamsCreate(), p.teamsGet(), p.teamsList(), p.teamsUpdate(), p.teamsDisable(true), p.teamsDisable(false), p.teamsDelete())
 	cmd.Aliases = []string{"team"}
 	return cmd
 }
@@ -65,9 +65,11 @@ func (p *program) teamsList() *cobra.Command {
 				return doingf(err, "list teams")
 			}
 			return p.print(&identityv1.ListTeamsResponse{Teams: teams}, func() table {
-				t := table{header: []string{"NAME", "DISPLAY NAME", "CREATED"}, empty: "there is no team that this key may see"}
+				t := table{header: []string{"NAME", "DISPLAY NAME", "STATE", "CREATED"}, empty: "there is no team that this key may see"}
 				for _, team := range teams {
-					t.rows = append(t.rows, []string{short(team.GetName()), oneLine(team.GetDisplayName()), p.ago(team.GetCreateTime())})
+					t.rows = append(t.rows, []string{
+						short(team.GetName()), oneLine(team.GetDisplayName()), enabledText(team.GetDisabled()), p.ago(team.GetCreateTime()),
+					})
 				}
 				return t
 			})
@@ -99,10 +101,43 @@ func (p *program) teamsUpdate() *cobra.Command {
 	return cmd
 }
 
+// teamsDisable is the command that disables a team, or the one that enables it again.
+func (p *program) teamsDisable(disable bool) *cobra.Command {
+	var etag string
+	cmd := &cobra.Command{
+		Use: "disable NAME", Short: "Refuse a team's keys, and its agents as callers, from now on", Args: cobra.ExactArgs(1),
+		Long: `Refuse a team's keys, and its agents as callers, from now on: new calls within a second,
+and open streams end within five. Roles in the team count for nothing. Its agents can be
+called as before; to stop one, suspend it. Replicas that have not confirmed it are listed;
+repeat the command to ask them again.`,
+		ValidArgsFunction: p.completing(teamNames),
+		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
+			team, err := m.identity.UpdateTeam(cmd.Context(), &identityv1.UpdateTeamRequest{
+				Team:       &identityv1.Team{Name: full(teamsCollection, args[0]), Disabled: disable, Etag: etag},
+				UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"disabled"}},
+			})
+			if err != nil {
+				return doingf(err, "%s team %s", cmd.Name(), args[0])
+			}
+			if err := p.print(team, func() table { return p.teamDetail(team) }); err != nil {
+				return err
+			}
+			p.confirmed(team.GetRollout())
+			return nil
+		}),
+	}
+	if !disable {
+		cmd.Use, cmd.Short = "enable NAME", "Accept a team's keys again"
+		cmd.Long = cmd.Short + ", those that are not disabled themselves."
+	}
+	addEtag(cmd, &etag)
+	return cmd
+}
+
 func (p *program) teamsDelete() *cobra.Command {
 	var etag string
 	cmd := &cobra.Command{
-		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Delete a team that owns nothing any more", Args: cobra.ExactArgs(1),
+		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Delete a team that owns nothing and in which nobody holds a role", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: p.completing(teamNames),
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			name := full(teamsCollection, args[0])
@@ -126,11 +161,19 @@ func (p *program) teamDetail(t *identityv1.Team) table {
 	return table{rows: [][]string{
 		{"name", t.GetName()},
 		{"display name", t.GetDisplayName()},
+		{"state", enabledText(t.GetDisabled())},
 		{"created", p.moment(t.GetCreateTime())},
 		{"changed", p.moment(t.GetUpdateTime())},
 		{"uid", t.GetUid()},
 		{"etag", t.GetEtag()},
 	}}
+}
+
+func enabledText(disabled bool) string {
+	if disabled {
+		return "disabled"
+	}
+	return "active"
 }
 
 func listTeams(ctx context.Context, m *management, limit int) ([]*identityv1.Team, error) {

@@ -77,11 +77,17 @@ type Log struct {
 	Format string `koanf:"format"`
 }
 
-// TLS says which certificate the gateway has.
+// TLS says which certificate the gateway has, and whose it accepts of callers.
 type TLS struct {
-	CertFile string `koanf:"cert_file"`
-	KeyFile  string `koanf:"key_file"`
+	CertFile   string `koanf:"cert_file"`
+	KeyFile    string `koanf:"key_file"`
+	ClientCA   string `koanf:"client_ca"`
+	ClientAuth string `koanf:"client_auth"` // "request", which "" means too, or "require"
+	ClientCRL  string `koanf:"client_crl"`
 }
+
+// RequireClient tells whether callers must show a certificate.
+func (t TLS) RequireClient() bool { return t.ClientAuth == "require" }
 
 // A2A says how calls are read.
 type A2A struct {
@@ -333,6 +339,21 @@ func (c *Config) Validate() error {
 	}
 	if c.TLS.KeyFile != "" && c.TLS.CertFile == "" {
 		bad("tls.cert_file: must be given with tls.key_file")
+	}
+	if c.TLS.ClientCA != "" && c.TLS.CertFile == "" && c.TLS.KeyFile == "" {
+		bad("tls.client_ca: callers show certificates over TLS alone; give tls.cert_file and tls.key_file too")
+	}
+	switch c.TLS.ClientAuth {
+	case "", "request":
+	case "require":
+		if c.TLS.ClientCA == "" {
+			bad("tls.client_auth: to require certificates of callers, name their authorities with tls.client_ca")
+		}
+	default:
+		bad("tls.client_auth: %q is not request or require", c.TLS.ClientAuth)
+	}
+	if c.TLS.ClientCRL != "" && c.TLS.ClientCA == "" {
+		bad("tls.client_crl: must be given with tls.client_ca")
 	}
 	if suffix := c.A2A.GRPCAuthoritySuffix; suffix != "" && (len(suffix) < 2 || suffix[0] != '.' || strings.Trim(suffix, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "") {
 		bad("a2a.grpc_authority_suffix: %q is no domain such as .agents.example.com", suffix)

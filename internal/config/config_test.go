@@ -296,6 +296,35 @@ func TestValidate_ThePresetIsLoopbackOnlyWhenListeningThere(t *testing.T) {
 	}
 }
 
+func TestValidate_CertificatesOfCallers(t *testing.T) {
+	pair := []string{"--tls-cert-file=tls.crt", "--tls-key-file=tls.key"}
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		fault   string
+		require bool
+	}{
+		{"none", nil, "", false},
+		{"asked for", append(pair, "--tls-client-ca=ca.crt"), "", false},
+		{"asked for by name", append(pair, "--tls-client-ca=ca.crt", "--tls-client-auth=request", "--tls-client-crl=ca.crl"), "", false},
+		{"required", append(pair, "--tls-client-ca=ca.crt", "--tls-client-auth=require"), "", true},
+		{"without TLS", []string{"--tls-client-ca=ca.crt"}, "tls.client_ca: callers show certificates over TLS alone; give tls.cert_file and tls.key_file too", false},
+		{"with half of it", []string{"--tls-client-ca=ca.crt", "--tls-cert-file=tls.crt"}, "tls.key_file: must be given", false},
+		{"required of no authority", append(pair, "--tls-client-auth=require"), "name their authorities with tls.client_ca", false},
+		{"asked for otherwise", append(pair, "--tls-client-ca=ca.crt", "--tls-client-auth=maybe"), `tls.client_auth: "maybe" is not request or require`, false},
+		{"revoked by no authority", append(pair, "--tls-client-crl=ca.crl"), "tls.client_crl: must be given with tls.client_ca", false},
+	} {
+		cfg, err := load(t, "", nil, tt.args...)
+		if tt.fault != "" {
+			wantFaults(t, err, tt.fault)
+			continue
+		}
+		if err != nil || cfg.TLS.RequireClient() != tt.require {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
 func TestMirrorStatus_FollowsTheSetting(t *testing.T) {
 	if mustLoad(t, "", nil).MirrorStatus() || !mustLoad(t, "", nil, "--errors-http-status=mirror").MirrorStatus() {
 		t.Error("errors.http_status does not decide")

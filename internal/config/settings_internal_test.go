@@ -58,6 +58,7 @@ func other(s setting, n int) (text string, value any) {
 		"log.level":  {"debug", "warn", "error"}, "log.format": {"text", "json", "text"},
 		"a2a.grpc_authority_suffix": {".a.example", ".b.example", ".c.example"},
 		"errors.http_status":        {"mirror", "200", "mirror"}, "telemetry.otlp_protocol": {"grpc", "http", "grpc"},
+		"tls.client_auth": {"require", "request", "require"},
 	}
 	text = fmt.Sprintf("value-%d", n)
 	if c, ok := choices[s.key]; ok {
@@ -104,9 +105,15 @@ func TestSettings_EachIsSetByFileVariableAndFlag(t *testing.T) {
 				}
 			}
 			want("nothing", s.value)
-			// Halves of a pair must not stand alone.
-			if half, ok := map[string]string{"tls.cert_file": "SIGNALBOX_TLS_KEY_FILE", "tls.key_file": "SIGNALBOX_TLS_CERT_FILE"}[s.key]; ok {
-				t.Setenv(half, "other.pem")
+			// Some must not stand alone.
+			for _, other := range map[string][]string{
+				"tls.cert_file":   {"SIGNALBOX_TLS_KEY_FILE"},
+				"tls.key_file":    {"SIGNALBOX_TLS_CERT_FILE"},
+				"tls.client_ca":   {"SIGNALBOX_TLS_KEY_FILE", "SIGNALBOX_TLS_CERT_FILE"},
+				"tls.client_auth": {"SIGNALBOX_TLS_KEY_FILE", "SIGNALBOX_TLS_CERT_FILE", "SIGNALBOX_TLS_CLIENT_CA"},
+				"tls.client_crl":  {"SIGNALBOX_TLS_KEY_FILE", "SIGNALBOX_TLS_CERT_FILE", "SIGNALBOX_TLS_CLIENT_CA"},
+			}[s.key] {
+				t.Setenv(other, "other.pem")
 			}
 			path := filepath.Join(t.TempDir(), "c.yaml")
 			text, value := other(s, 1)

@@ -32,6 +32,20 @@ const (
 	AWSSigV4 Kind = "AWS_SIGV4"
 	Google   Kind = "GOOGLE"
 	Entra    Kind = "ENTRA"
+	// IdentityToken is a token of the gateway's own that says who calls.
+	IdentityToken Kind = "IDENTITY_TOKEN"
+	// TokenExchange is a token that the caller's own is exchanged for (RFC 8693).
+	TokenExchange Kind = "TOKEN_EXCHANGE"
+)
+
+// TokenType names a type of tokens of RFC 8693, section 3.
+type TokenType string
+
+// The types. JWTs are what callers show, whatever they are for.
+const (
+	AccessToken TokenType = "ACCESS_TOKEN"
+	IDToken     TokenType = "ID_TOKEN"
+	JWT         TokenType = "JWT"
 )
 
 // ClientAuthentication says how an OAuth 2.0 client shows its secret.
@@ -48,18 +62,19 @@ const (
 // sealed secret.
 type Credential struct {
 	Kind Kind `json:"kind"`
-	// Header is the header of API_KEY.
+	// Header is the header of API_KEY and IDENTITY_TOKEN.
 	Header string `json:"header,omitempty"`
 	// Username is that of BASIC.
 	Username string `json:"username,omitempty"`
-	// TokenURL is where tokens are asked for, of OAUTH2, GOOGLE and ENTRA.
+	// TokenURL is where tokens are asked for, of OAUTH2, GOOGLE, ENTRA and TOKEN_EXCHANGE.
 	TokenURL string `json:"token_url,omitempty"`
-	// ClientID is that of OAUTH2 and ENTRA.
+	// ClientID is that of OAUTH2, ENTRA and TOKEN_EXCHANGE.
 	ClientID string `json:"client_id,omitempty"`
-	// Scopes and Audience are what is asked for.
+	// Scopes and Audience are what is asked for. Audience is also whom an IDENTITY_TOKEN is
+	// for, where it is not the agent's name.
 	Scopes   []string `json:"scopes,omitempty"`
 	Audience string   `json:"audience,omitempty"`
-	// ClientAuthentication is that of OAUTH2.
+	// ClientAuthentication is that of OAUTH2 and TOKEN_EXCHANGE.
 	ClientAuthentication ClientAuthentication `json:"client_authentication,omitempty"`
 	// Tenant and Authority are those of ENTRA.
 	Tenant    string `json:"tenant,omitempty"`
@@ -71,6 +86,13 @@ type Credential struct {
 	Region      string `json:"region,omitempty"`
 	Service     string `json:"service,omitempty"`
 	AccessKeyID string `json:"access_key_id,omitempty"`
+	// Resource, SubjectTokenType, RequestedTokenType and ActorToken are those of
+	// TOKEN_EXCHANGE. RequestedTokenType may be empty; ActorToken says that the gateway
+	// shows who it is, too.
+	Resource           string    `json:"resource,omitempty"`
+	SubjectTokenType   TokenType `json:"subject_token_type,omitempty"`
+	RequestedTokenType TokenType `json:"requested_token_type,omitempty"`
+	ActorToken         bool      `json:"actor_token,omitempty"`
 
 	// ExtraOrigins are where it may be sent beside the agent's endpoints.
 	ExtraOrigins []string `json:"extra_origins,omitempty"`
@@ -78,7 +100,8 @@ type Credential struct {
 	// sealed with the secret.
 	SentTo []string `json:"sent_to"`
 	// Fingerprint changes when the secret does. It is made of what is sealed, not of the
-	// secret, so that no guess at a password can be tried on it.
+	// secret, so that no guess at a password can be tried on it. It is empty for kinds
+	// without a secret.
 	Fingerprint string    `json:"fingerprint"`
 	SetTime     time.Time `json:"set_time"`
 	// Sealed is the secret.
@@ -86,7 +109,13 @@ type Credential struct {
 }
 
 // Fetched tells whether tokens are asked for, which may be refused and replaced.
-func (k Kind) Fetched() bool { return k == OAuth2 || k == Google || k == Entra }
+func (k Kind) Fetched() bool { return k == OAuth2 || k == Google || k == Entra || k == TokenExchange }
+
+// ForCaller tells whether what is shown depends on who calls.
+func (k Kind) ForCaller() bool { return k == IdentityToken || k == TokenExchange }
+
+// hasSecret tells whether the owner gives a secret.
+func (k Kind) hasSecret() bool { return k != IdentityToken }
 
 // Text is a secret. Nothing prints it, or writes it as JSON.
 type Text string
@@ -148,6 +177,8 @@ type Secret struct {
 	TokenURL string
 	// SentTo are the origins that it, or a token, may be sent to.
 	SentTo []string
+	// Audience is whom an IDENTITY_TOKEN is for, where it is not the agent's name.
+	Audience string
 }
 
 // secretDocument is a Secret as it is sealed.
@@ -156,6 +187,7 @@ type secretDocument struct {
 	SessionToken string   `json:"session_token,omitempty"`
 	TokenURL     string   `json:"token_url,omitempty"`
 	SentTo       []string `json:"sent_to"`
+	Audience     string   `json:"audience,omitempty"`
 }
 
 // associated binds what is sealed to the agent and the field it is for.
@@ -173,12 +205,12 @@ func Open(u Unsealer, agent uuid.UUID, c *Credential) (Secret, error) {
 	if err := json.Unmarshal(plain, &doc); err != nil {
 		return Secret{}, seal.ErrNotAuthentic // the text may hold the secret
 	}
-	return Secret{Value: Text(doc.Value), SessionToken: Text(doc.SessionToken), TokenURL: doc.TokenURL, SentTo: doc.SentTo}, nil
+	return Secret{Value: Text(doc.Value), SessionToken: Text(doc.SessionToken), TokenURL: doc.TokenURL, SentTo: doc.SentTo, Audience: doc.Audience}, nil
 }
 
 func (s Secret) seal(with Sealer, agent uuid.UUID, kind Kind) (seal.Sealed, error) {
 	plain, err := json.Marshal(secretDocument{
-		Value: string(s.Value), SessionToken: string(s.SessionToken), TokenURL: s.TokenURL, SentTo: s.SentTo,
+		Value: string(s.Value), SessionToken: string(s.SessionToken), TokenURL: s.TokenURL, SentTo: s.SentTo, Audience: s.Audience,
 	})
 	if err != nil {
 		return seal.Sealed{}, fmt.Errorf("write the secret: %w", err)
@@ -197,11 +229,16 @@ func Make(with Sealer, agent uuid.UUID, g Given, was *Credential, endpoints []st
 	}
 	c.SentTo = union(origins(endpoints), c.ExtraOrigins)
 	secret := Secret{Value: value, SessionToken: g.SessionToken, TokenURL: c.TokenURL, SentTo: c.SentTo}
+	if c.Kind == IdentityToken {
+		if secret.Audience, err = audienceOf(&c); err != nil {
+			return nil, err
+		}
+	}
 	stored, openErr := Secret{}, error(nil)
 	if was != nil {
 		stored, openErr = Open(with, agent, was)
 	}
-	kept := value == ""
+	kept := value == "" && c.Kind.hasSecret()
 	switch {
 	case kept && (was == nil || was.Kind != c.Kind):
 		return nil, fault(secretField(c.Kind), "is needed")
@@ -231,7 +268,7 @@ func Make(with Sealer, agent uuid.UUID, g Given, was *Credential, endpoints []st
 		return nil, err
 	}
 	c.SetTime = now
-	if !same {
+	if !same && c.Kind.hasSecret() {
 		sum := sha256.Sum256(c.Sealed.Data)
 		c.Fingerprint = hex.EncodeToString(sum[:8])
 	}
@@ -245,6 +282,22 @@ func (c *Credential) CheckEndpoints(endpoints []string) error {
 		return fault("", "must be given again, or removed, with this change: it was not given for %s", fresh)
 	}
 	return nil
+}
+
+// audienceOf returns whom tokens are for; empty for the agent's name. An agent that takes
+// tokens for an origin would take those that another agent was sent for it, so nobody else
+// may be sent them: all of the agent's own requests must go to that origin.
+func audienceOf(c *Credential) (string, error) {
+	if c.Audience == "" {
+		return "", nil
+	}
+	for _, origin := range c.SentTo {
+		if origin != c.Audience {
+			return "", fault("identity_token.audience",
+				"must be the origin that all of the agent's endpoints have, as tokens for %s must not be sent to %s; without an audience they are for the agent's name", c.Audience, origin)
+		}
+	}
+	return c.Audience, nil
 }
 
 // Allows tells whether the secret may be sent to the origin of an address.

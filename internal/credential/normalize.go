@@ -19,6 +19,9 @@ import (
 // entraAuthority is where Microsoft Entra is unless told otherwise.
 const entraAuthority = "https://login.microsoftonline.com"
 
+// authorization is the header that tokens go into unless told otherwise.
+const authorization = "Authorization"
+
 // refusedHeaders are those that say something else than who calls, or that the protocol
 // or the connection needs. Families of them end with "-".
 var refusedHeaders = []string{
@@ -44,6 +47,9 @@ func secretField(k Kind) string {
 		return "google.key_json"
 	case Entra:
 		return "entra.client_secret"
+	case TokenExchange:
+		return "token_exchange.client_secret"
+	case IdentityToken: // has none
 	}
 	return ""
 }
@@ -66,13 +72,9 @@ func normalize(g Given) (Credential, Text, error) {
 	switch c.Kind {
 	case Bearer:
 	case APIKey:
-		lower := strings.ToLower(c.Header)
-		if lower == "" || slices.ContainsFunc(refusedHeaders, func(r string) bool {
-			return lower == r || strings.HasSuffix(r, "-") && strings.HasPrefix(lower, r)
-		}) || strings.HasSuffix(lower, "-bin") {
-			return c, "", fault("api_key.header", "%q cannot carry a credential: the protocol or the connection has a use for it", c.Header)
+		if c.Header, err = normalizeHeader("api_key.header", c.Header); err != nil {
+			return c, "", err
 		}
-		c.Header = textproto.CanonicalMIMEHeaderKey(c.Header)
 	case Basic:
 		if strings.ContainsFunc(c.Username, func(r rune) bool { return r == ':' || unicode.IsControl(r) }) || c.Username == "" {
 			return c, "", fault("basic.username", "must be without colons and control characters")
@@ -107,10 +109,18 @@ func normalize(g Given) (Credential, Text, error) {
 		if c.TokenURL, err = normalizeEndpoint("entra.authority", strings.TrimRight(c.Authority, "/")+"/"+url.PathEscape(c.Tenant)+"/oauth2/v2.0/token"); err != nil {
 			return c, "", err
 		}
+	case IdentityToken:
+		if err := normalizeIdentity(&c); err != nil {
+			return c, "", err
+		}
+	case TokenExchange:
+		if err := normalizeExchange(&c); err != nil {
+			return c, "", err
+		}
 	default:
 		return c, "", fault("scheme", "is needed")
 	}
-	for _, text := range append([]string{c.ClientID, c.Audience, c.Tenant}, c.Scopes...) {
+	for _, text := range append([]string{c.ClientID, c.Audience, c.Tenant, c.Resource}, c.Scopes...) {
 		if strings.ContainsFunc(text, unicode.IsControl) {
 			return c, "", fault("scheme", "has a control character")
 		}
@@ -119,6 +129,52 @@ func normalize(g Given) (Credential, Text, error) {
 		return c, "", fault("scopes", "scope %d has a blank or other character that scopes have not; give each scope alone", i+1)
 	}
 	return c, secret, nil
+}
+
+// normalizeHeader checks the name of a header that is to carry a credential.
+func normalizeHeader(field, name string) (string, error) {
+	lower := strings.ToLower(name)
+	if lower == "" || slices.ContainsFunc(refusedHeaders, func(r string) bool {
+		return lower == r || strings.HasSuffix(r, "-") && strings.HasPrefix(lower, r)
+	}) || strings.HasSuffix(lower, "-bin") {
+		return "", fault(field, "%q cannot carry a credential: the protocol or the connection has a use for it", name)
+	}
+	return textproto.CanonicalMIMEHeaderKey(name), nil
+}
+
+func normalizeIdentity(c *Credential) (err error) {
+	if c.Header == "" {
+		c.Header = authorization
+	}
+	if c.Header, err = normalizeHeader("identity_token.header", c.Header); err != nil {
+		return err
+	}
+	if c.Audience == "" {
+		return nil
+	}
+	all, err := normalizeOrigins([]string{c.Audience})
+	if err != nil {
+		return fault("identity_token.audience", "must be an origin, for example https://agents.example.com, or be left out")
+	}
+	c.Audience = all[0]
+	return nil
+}
+
+func normalizeExchange(c *Credential) (err error) {
+	if c.ClientAuthentication == "" {
+		c.ClientAuthentication = ClientAuto
+	}
+	if c.SubjectTokenType == "" {
+		c.SubjectTokenType = JWT
+	}
+	if c.Resource != "" {
+		u, err := url.Parse(c.Resource)
+		if err != nil || !u.IsAbs() || u.Fragment != "" || !visible(c.Resource) {
+			return fault("token_exchange.resource", "must be an absolute URI without a fragment (RFC 8707)")
+		}
+	}
+	c.TokenURL, err = normalizeEndpoint("token_exchange.token_url", c.TokenURL)
+	return err
 }
 
 // checkSecret refuses secrets that could not be sent.
@@ -130,9 +186,9 @@ func checkSecret(kind Kind, secret Text) error {
 		bad = !visible(text)
 	case APIKey:
 		bad = text != strings.TrimSpace(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
-	case Basic, OAuth2, Entra:
+	case Basic, OAuth2, Entra, TokenExchange:
 		bad = !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl)
-	case Google:
+	case Google, IdentityToken:
 	}
 	if bad {
 		return fault(secretField(kind), "has blanks, line ends or other characters that cannot be sent; does it come from a file with a line end?")

@@ -3,49 +3,58 @@ package dataplane
 import (
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/policy"
+	"github.com/signalbox-dev/signalbox/internal/policy/recorded"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 )
 
-// authorize decides about the call, now that its method is known. A caller who may
-// not invoke what it may see gets a denial; there is no such caller yet, because the
-// rules permit both or neither, but for cards of PUBLIC agents.
+// decisionEntries is how many decisions of this plane are remembered.
+const decisionEntries = 1 << 15
+
+// authorize decides about the call, now that its method is known. A caller who may not do
+// this to an agent that it sees gets a denial.
 func (c *call) authorize() *fault {
-	if c.decide(policy.Invoke, c.agent) {
+	q := c.question(policy.Action(c.op.String()), c.agent)
+	answer := c.decide(q)
+	c.recordDecision(q, answer)
+	if answer.Permit {
 		return nil
 	}
-	return &fault{
+	f := &fault{
 		mirror: 403, code: codeDenied, reason: "PERMISSION_DENIED", outcome: audit.Refused,
-		message: "you may see this agent but not call it; ask the team that owns it",
+		message: "you may see this agent but not do this there; ask the team that owns it",
 	}
+	return f.with("action", string(q.Action)).with("decision", "decisions/"+c.opening.Invocation.String())
 }
 
-// question is what the policy is asked about an agent.
-func (c *call) question(action policy.Action, agent *snapshot.Agent) policy.Request {
-	return policy.Request{
-		Principal: c.principal,
-		Action:    action,
-		Resource: policy.Resource{
-			Kind: policy.KindAgent, Name: agent.ID, Team: agent.Team, Visibility: agent.Visibility,
+// question is what the policies are asked about an agent.
+func (c *call) question(action policy.Action, agent *snapshot.Agent) policy.Query {
+	return policy.Query{
+		Principal: c.principalUID, Action: action, Resource: policy.AgentUID(agent.ID), Claims: c.claims,
+		Context: policy.Context{
+			Time: c.start, Method: c.opening.Method, Dialect: c.opening.Dialect, SourceAddress: c.source,
 		},
 	}
 }
 
-// decide asks the policy and puts the answer, with all that it could see, into the record.
-func (c *call) decide(action policy.Action, agent *snapshot.Agent) bool {
-	decision := policy.Decide(c.question(action, agent))
-	c.opening.Decision = &audit.Decision{
-		Permitted: decision.Permit,
-		Rules:     decision.Rules,
-		Revision:  c.snap.Revision(),
-		Principal: c.principal.Name,
-		Action:    string(action),
-		Resource:  agent.Name(),
-		Context: []audit.Attribute{
-			{Name: "principal.team", Value: c.principal.Team},
-			{Name: "resource.team", Value: agent.Team},
-			{Name: "resource.visibility", Value: string(agent.Visibility)},
-			{Name: "resource.state", Value: string(agent.State)},
-		},
+// decide asks the policies.
+func (c *call) decide(q policy.Query) policy.Answer {
+	return c.p.decisions.Decide(c.snap.Policies(), c.snap.Entities(), q)
+}
+
+// visible tells whether the caller may see an agent, which is whether there is anything
+// that it may do there, and the question and answer that it comes down to.
+func (c *call) visible(agent *snapshot.Agent) (policy.Query, policy.Answer, bool) {
+	q := c.question(policy.Discover, agent)
+	answer, ok := policy.Visible(c.decide, q)
+	if discover := c.decide(q); discover.Permit == ok {
+		return q, discover, ok
 	}
-	return decision.Permit
+	q.Action = policy.Invoke // there is nothing to do there
+	return q, answer, ok
+}
+
+// recordDecision puts a decision, with all that it could see, into the record.
+func (c *call) recordDecision(q policy.Query, answer policy.Answer) {
+	recorded.FromQuery(&c.decision, q, answer, c.snap.Revision())
+	c.opening.Decision = &c.decision
 }

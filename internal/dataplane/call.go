@@ -2,12 +2,14 @@ package dataplane
 
 import (
 	"net"
+	"net/netip"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
@@ -26,6 +28,9 @@ type call struct {
 	entry entry
 
 	principal     identity.Principal
+	principalUID  policy.UID    // the principal as policies name it
+	claims        policy.Claims // what its token says
+	source        netip.Addr
 	authenticated bool
 	agent         *snapshot.Agent
 
@@ -45,6 +50,7 @@ type call struct {
 
 	pinned string // the instance that holds the task or context
 
+	decision audit.Decision
 	opening  audit.Opening
 	closing  audit.Closing
 	opened   bool // an opening was recorded and awaits its closing
@@ -66,6 +72,9 @@ func (p *Proxy) newCall(x exchange) *call {
 	c.opening.Agent = c.entry.agent
 	c.opening.Dialect = c.down.String()
 	c.opening.SourceAddress = x.RemoteAddr()
+	if at, err := netip.ParseAddrPort(c.opening.SourceAddress); err == nil {
+		c.source = at.Addr()
+	}
 	if host, _, err := net.SplitHostPort(c.opening.SourceAddress); err == nil {
 		c.opening.SourceAddress = host
 	}

@@ -5,12 +5,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/authn"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
@@ -50,21 +50,22 @@ func (c *call) serveDiscovery() {
 	if f := c.resolve(c.entry.agent); f != nil {
 		if anonymous {
 			// Whether an agent exists is nothing that a stranger learns.
-			f = unauthenticated("CREDENTIALS_MISSING",
-				`no credential was given; send "Authorization: Bearer <your key>"`, challengeMissing)
+			f = c.unauthenticated(authn.Explain(identity.ErrCredentialsMissing))
 		}
 		c.refuseHTTP(f)
 		return
 	}
-	c.decide(policy.Discover, c.agent)
+	q, answer, _ := c.visible(c.agent)
+	c.recordDecision(q, answer)
 	c.serveCard(anonymous)
 }
 
 // authenticateReader lets a caller without a credential pass where cards of PUBLIC
 // agents are asked for.
 func (c *call) authenticateReader(t target) (anonymous bool, f *fault) {
-	if _, given := c.credential(); !given && t == targetCard {
+	if !c.credential().Shown() && t == targetCard {
 		c.principal = identity.Principal{Kind: identity.KindAnonymous}
+		c.principalUID = policy.AnonymousUID
 		return true, nil
 	}
 	return false, c.authenticate()
@@ -152,14 +153,18 @@ func (c *call) serveList() {
 		after = given[0] // the last name of the page before: it hides nothing
 	}
 	var agents []*snapshot.Agent
-	c.snap.EachAgent(func(a *snapshot.Agent) bool {
-		if a.ID > after && a.State.Callable() && len(a.Route.Dialects()) > 0 &&
-			policy.Decide(c.question(policy.Discover, a)).Permit {
+	peek := func(q policy.Query) policy.Answer { return c.p.decisions.Peek(c.snap.Policies(), c.snap.Entities(), q) }
+	for _, a := range c.snap.AgentsAfter(after) {
+		if !a.State.Callable() || len(a.Route.Dialects()) == 0 {
+			continue
+		}
+		if _, ok := policy.Visible(peek, c.question(policy.Discover, a)); ok {
 			agents = append(agents, a)
 		}
-		return true
-	})
-	slices.SortFunc(agents, func(a, b *snapshot.Agent) int { return strings.Compare(a.ID, b.ID) })
+		if len(agents) > size {
+			break
+		}
+	}
 	next := ""
 	if len(agents) > size {
 		agents = agents[:size]

@@ -62,11 +62,6 @@ func (f *fault) with(name, value string) *fault {
 	return f
 }
 
-const (
-	challengeMissing = `Bearer realm="signalbox"`
-	challengeInvalid = `Bearer realm="signalbox", error="invalid_token"`
-)
-
 func unauthenticated(reason, message, challenge string) *fault {
 	return &fault{
 		status: 401, code: codeUnauthenticated, reason: reason, message: message, challenge: challenge,

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"time"
@@ -30,6 +31,8 @@ type exchange interface {
 	Origin() string
 	// RemoteAddr is the caller's address with its port.
 	RemoteAddr() string
+	// TLS is the state of the connection; nil without TLS.
+	TLS() *tls.ConnectionState
 	// ContentLength is the length of the body, or -1.
 	ContentLength() int64
 	// Body is the request's body; never nil.
@@ -67,6 +70,7 @@ func (x *httpExchange) ProtoMajor() int                    { return x.r.ProtoMaj
 func (x *httpExchange) Host() string                       { return x.r.Host }
 func (x *httpExchange) Header() http.Header                { return x.r.Header }
 func (x *httpExchange) RemoteAddr() string                 { return x.r.RemoteAddr }
+func (x *httpExchange) TLS() *tls.ConnectionState          { return x.r.TLS }
 func (x *httpExchange) ContentLength() int64               { return x.r.ContentLength }
 func (x *httpExchange) Body() io.Reader                    { return x.r.Body }
 func (x *httpExchange) SetReadDeadline(t time.Time) error  { return x.control.SetReadDeadline(t) }

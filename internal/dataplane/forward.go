@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/credential"
+	"github.com/signalbox-dev/signalbox/internal/credential/httpauth"
 	"github.com/signalbox-dev/signalbox/internal/upstream"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
 	"github.com/signalbox-dev/signalbox/internal/wire/grpc"
@@ -23,9 +25,13 @@ var (
 
 // forward sends an admitted call to its agent and passes the answer on.
 func (c *call) forward() {
+	if f := c.needsToken(); f != nil {
+		c.refuse(f)
+		return
+	}
 	// What the agent works on outlives the caller, so the work's context does not end
 	// with the caller's.
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(c.x.Context()))
+	ctx, cancel := context.WithCancelCause(c.onBehalf(context.WithoutCancel(c.x.Context())))
 	defer cancel(nil)
 	defer context.AfterFunc(c.p.stop, func() { cancel(errShuttingDown) })()
 	defer func() {
@@ -58,6 +64,29 @@ func (c *call) forward() {
 		return
 	}
 	c.forwardUnary(ctx)
+}
+
+// onBehalf returns a context for requests to the agent that are made for the caller. Most
+// agents' credentials do not depend on who that is.
+func (c *call) onBehalf(ctx context.Context) context.Context {
+	if shown := c.agent.Credential; shown == nil || !shown.Kind.ForCaller() {
+		return ctx
+	}
+	return upstream.WithCaller(ctx, upstream.Caller{Principal: c.principal})
+}
+
+// needsToken refuses callers without a token of their own where the agent is called with
+// what that is exchanged for.
+func (c *call) needsToken() *fault {
+	if shown := c.agent.Credential; shown == nil || shown.Kind != credential.TokenExchange {
+		return nil
+	}
+	if claims := c.principal.Claims; claims != nil && claims.Token != "" {
+		return nil
+	}
+	return &fault{
+		mirror: 403, code: codeDenied, reason: "CALLER_TOKEN_REQUIRED", outcome: audit.Refused, message: httpauth.NeedsCallerToken,
+	}
 }
 
 // forwardUnary passes one reply on. It is read to its end first: its ids must be

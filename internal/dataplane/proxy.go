@@ -18,11 +18,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/authn"
 	"github.com/signalbox-dev/signalbox/internal/clock"
+	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/task"
@@ -129,8 +130,8 @@ type Config struct {
 	// PushLoopback lets push addresses name loopback hosts and plain http. For tests only.
 	PushLoopback bool
 	Limits       Limits
-	// Used is called with the uid of each key that makes a call; nil means nobody asks.
-	Used func(key uuid.UUID)
+	// Callers tells who calls; nil knows keys and certificates alone.
+	Callers *authn.Authenticator
 	// Tracer makes a span of each call; nil means none.
 	Tracer trace.Tracer
 	// Metrics counts; nil means nobody does.
@@ -147,6 +148,7 @@ type Proxy struct {
 	limits    Limits
 	instances instances
 	open      openCalls
+	decisions *policy.Cache
 	started   time.Time
 	draining  atomic.Bool
 	// stop ends what is still open when draining has taken too long.
@@ -179,11 +181,11 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Used == nil {
-		cfg.Used = func(uuid.UUID) {}
+	if cfg.Callers == nil {
+		cfg.Callers = authn.New(authn.Config{})
 	}
 	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
-	p := &Proxy{cfg: cfg, limits: cfg.Limits.withDefaults(), started: cfg.Clock.Now()}
+	p := &Proxy{cfg: cfg, limits: cfg.Limits.withDefaults(), started: cfg.Clock.Now(), decisions: policy.NewCache(decisionEntries)}
 	p.instances.clock = cfg.Clock
 	p.stop, p.cancelStop = context.WithCancelCause(context.Background())
 	return p, nil

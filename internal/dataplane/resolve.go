@@ -1,9 +1,5 @@
 package dataplane
 
-import (
-	"github.com/signalbox-dev/signalbox/internal/policy"
-)
-
 // available refuses calls that this replica cannot serve as it should.
 func (c *call) available() *fault {
 	if c.p.draining.Load() {
@@ -23,8 +19,8 @@ func (c *call) resolve(name string) *fault {
 	if !ok {
 		return agentNotFound()
 	}
-	if !policy.Decide(c.question(policy.Discover, agent)).Permit || !agent.State.Callable() {
-		c.decide(policy.Discover, agent)
+	if q, answer, visible := c.visible(agent); !visible || !agent.State.Callable() {
+		c.recordDecision(q, answer)
 		return agentNotFound()
 	}
 	c.agent = agent

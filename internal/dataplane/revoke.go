@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
-	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
@@ -92,14 +91,24 @@ func (p *Proxy) revoke(s *snapshot.Snapshot) {
 
 // permittedBy tells whether the caller may still make the call.
 func (c *call) permittedBy(s *snapshot.Snapshot, now time.Time) bool {
-	if c.principal.Kind == identity.KindKey {
-		key, ok := s.KeyByUID(c.principal.UID)
-		if !ok || key.Disabled || (!key.ExpireTime.IsZero() && !now.Before(key.ExpireTime)) {
-			return false
-		}
+	if c.p.cfg.Callers.Confirm(s, c.credential(), &c.principal, now) != nil {
+		return false
 	}
 	agent, ok := s.AgentByUID(c.agent.UID)
-	return ok && agent.State.Callable() && policy.Decide(c.question(policy.Invoke, agent)).Permit
+	if !ok || !agent.State.Callable() {
+		return false
+	}
+	// The call goes on meanwhile, so nothing of it is written here.
+	claims := s.Claims(&c.principal)
+	decide := func(q policy.Query) policy.Answer {
+		q.Context.Time, q.Claims = now, claims
+		return c.p.decisions.Decide(s.Policies(), s.Entities(), q)
+	}
+	if !decide(c.question(policy.Action(c.op.String()), agent)).Permit {
+		return false
+	}
+	_, visible := policy.Visible(decide, c.question(policy.Discover, agent))
+	return visible
 }
 
 // revoked is what the caller of an ended call gets.

@@ -14,14 +14,38 @@ import (
 
 // Faults of identities. A resource that the caller may not see is not found.
 var (
-	ErrTeamNotFound = errors.New("no such team")
-	ErrTeamExists   = errors.New("a team of this name exists")
-	ErrTeamIDUsed   = errors.New("a team of this name existed and was deleted; its events carry the name, so it is never given out again: choose another")
-	ErrTeamNotEmpty = errors.New("the team still owns agents or enabled keys; delete its agents and disable its keys first")
-	ErrKeyNotFound  = errors.New("no such key")
-	ErrKeyExists    = errors.New("a key of this name exists")
-	ErrEtagMismatch = errors.New("the etag is old: the resource changed meanwhile")
+	ErrTeamNotFound   = errors.New("no such team")
+	ErrTeamExists     = errors.New("a team of this name exists")
+	ErrTeamIDUsed     = errors.New("a team of this name existed and was deleted; its events carry the name, so it is never given out again: choose another")
+	ErrTeamNotEmpty   = errors.New("the team still owns agents, enabled keys or grants, or somebody holds a role in it; delete its agents and grants, disable its keys and take the roles away first")
+	ErrKeyNotFound    = errors.New("no such key")
+	ErrKeyExists      = errors.New("a key of this name exists")
+	ErrUserNotFound   = errors.New("no such user")
+	ErrUserExists     = errors.New("a user of this issuer and subject exists")
+	ErrIssuerNotFound = errors.New("no such issuer")
+	ErrIssuerExists   = errors.New("an issuer of this name exists")
+	ErrIssuerIDUsed   = errors.New("an issuer of this name existed and was deleted; its users were named after it, so it is never given out again: choose another")
+	ErrIssuerURLUsed  = errors.New("another issuer has this url: tokens must say whose they are")
+	ErrIssuerHasUsers = errors.New("users of this issuer hold roles; take them away first")
+	ErrRoleNotHeld    = errors.New("the role is not held")
+	// ErrLastRole keeps a key from what keys without a role may do.
+	ErrLastRole = errors.New("this is the key's last role, and without one it would do what keys of its team may do, which can be more; give it another role first, or disable it")
+	// ErrCertificateNameUsed says that a name in certificates stands for another key.
+	ErrCertificateNameUsed = errors.New("another key has this certificate name")
+	ErrEtagMismatch        = errors.New("the etag is old: the resource changed meanwhile")
 )
+
+// CertificateNameError says which name in certificates stands for another key. It is an
+// ErrCertificateNameUsed.
+type CertificateNameError struct{ Name string }
+
+// Error names the name.
+func (e *CertificateNameError) Error() string {
+	return "another key has the certificate name " + e.Name
+}
+
+// Is makes the error an ErrCertificateNameUsed.
+func (e *CertificateNameError) Is(target error) bool { return target == ErrCertificateNameUsed }
 
 // InvalidError says that a value cannot be taken.
 type InvalidError struct {
@@ -42,9 +66,11 @@ type Team struct {
 	UID         uuid.UUID
 	ID          string // "demo" of "teams/demo"
 	DisplayName string
-	Etag        string
-	CreateTime  time.Time
-	UpdateTime  time.Time
+	// Disabled refuses whoever calls as a member of this team alone.
+	Disabled   bool
+	Etag       string
+	CreateTime time.Time
+	UpdateTime time.Time
 }
 
 // Name returns the resource name, "teams/{team}".
@@ -63,19 +89,28 @@ func KeyName(team, key string) string { return "teams/" + team + "/keys/" + key 
 
 // Key is an API key of a team.
 type Key struct {
-	UID         uuid.UUID
-	TeamUID     uuid.UUID
-	Team        string // the team's id
-	ID          string
-	DisplayName string
-	SecretHint  string
-	Disabled    bool
-	ExpireTime  time.Time // zero means never
-	Secrets     []Secret  // the current one first
-	LastUsed    time.Time // zero means never; not loaded into snapshots
-	Etag        string
-	CreateTime  time.Time
-	UpdateTime  time.Time
+	UID     uuid.UUID
+	TeamUID uuid.UUID
+	Team    string // the team's id
+	ID      string
+	// AgentUID and Agent, its id, say as which agent the key calls; nil means as itself. It
+	// is an agent of the same team and never changes.
+	AgentUID uuid.UUID
+	Agent    string
+	// CertificateNames are the names in client certificates that stand for the key:
+	// "URI:spiffe://…", "DNS:…" or "EMAIL:…". Each belongs to one key.
+	CertificateNames []string
+	DisplayName      string
+	SecretHint       string
+	Disabled         bool
+	ExpireTime       time.Time // zero means never
+	Secrets          []Secret  // the current one first; none for a key of certificates alone
+	// Roles are those that the key holds, in order; not loaded into snapshots.
+	Roles      []RoleIn
+	LastUsed   time.Time // zero means never; not loaded into snapshots
+	Etag       string
+	CreateTime time.Time
+	UpdateTime time.Time
 }
 
 // Name returns the resource name, "teams/{team}/keys/{key}".
@@ -100,39 +135,12 @@ func NewSecret() (secret string, hash [32]byte, hint string) {
 // the secret itself has 256 random bits.
 func HashSecret(secret string) [32]byte { return sha256.Sum256([]byte(secret)) }
 
-// Kind tells what a principal is.
-type Kind uint8
-
-// The kinds of principals.
-const (
-	// KindAnonymous is a caller without a credential.
-	KindAnonymous Kind = iota
-	// KindAdmin is the holder of the admin key.
-	KindAdmin
-	// KindKey is an API key of a team.
-	KindKey
-)
-
-// Principal is who calls. The zero value is an anonymous caller.
-type Principal struct {
-	Kind Kind
-	// UID never changes and is never used again; ownership of tasks rests on it.
-	UID uuid.UUID
-	// Name is "admin" or "teams/{team}/keys/{key}"; empty when anonymous.
-	Name string
-	// Team is the id of the caller's team; empty for the admin key.
-	Team string
-}
-
-// AdminUID is the uid of the admin key as a principal, in every installation.
-var AdminUID = uuid.MustParse("00000000-0000-4000-8000-000000000001")
-
-// Admin returns the principal of the admin key.
-func Admin() Principal { return Principal{Kind: KindAdmin, UID: AdminUID, Name: "admin"} }
-
-// Principal returns the key as a caller.
+// Principal returns the key as a caller: as itself, or as the agent that it is bound to.
 func (k Key) Principal() Principal {
-	return Principal{Kind: KindKey, UID: k.UID, Name: k.Name(), Team: k.Team}
+	if k.AgentUID != uuid.Nil {
+		return Principal{Kind: KindAgent, UID: k.AgentUID, Name: "agents/" + k.Agent, Team: k.Team, Key: k.UID}
+	}
+	return Principal{Kind: KindKey, UID: k.UID, Name: k.Name(), Team: k.Team, Key: k.UID}
 }
 
 // Faults of credentials. They are told apart only towards the holder of the secret.
@@ -141,4 +149,13 @@ var (
 	ErrCredentialsInvalid = errors.New("the credential is not known")
 	ErrKeyExpired         = errors.New("the key has expired")
 	ErrKeyDisabled        = errors.New("the key is disabled")
+	ErrTeamDisabled       = errors.New("the team is disabled")
+	ErrUserDisabled       = errors.New("the user is disabled")
+	// ErrAgentNotActive is a key of an agent that is suspended or may not be called any more.
+	ErrAgentNotActive = errors.New("the agent is not active")
+	ErrTokenExpired   = errors.New("the token has expired")
+	// ErrTokenInvalid is wrapped with what is wrong with a token.
+	ErrTokenInvalid = errors.New("the token is not valid")
+	// ErrIssuerUnavailable says that the keys of an issuer are not known now.
+	ErrIssuerUnavailable = errors.New("the keys of the token's issuer cannot be had now")
 )

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,9 @@ import (
 
 // DefaultFlushInterval is the time between two writings of when keys were used.
 const DefaultFlushInterval = 30 * time.Second
+
+// newcomerPause is the time between two writings of users who came with their first token.
+const newcomerPause = 100 * time.Millisecond
 
 // MaxSecrets is the number of secrets of a key that work at one time.
 const MaxSecrets = 2
@@ -41,31 +45,38 @@ type TeamStore interface {
 	// UpdateTeam changes a team, or returns ErrTeamNotFound.
 	UpdateTeam(ctx context.Context, author string, uid uuid.UUID, edit func(*Team) (bool, error)) (Team, int64, error)
 	// DeleteTeam removes a team that check does not object to, together with its
-	// disabled keys. It returns ErrTeamNotFound, or ErrTeamNotEmpty when the team owns
-	// agents or keys that are not disabled.
+	// disabled keys and their roles. It returns ErrTeamNotFound, or ErrTeamNotEmpty when
+	// the team owns agents, grants or keys that are not disabled, or somebody but its own
+	// keys holds a role in it.
 	DeleteTeam(ctx context.Context, author string, uid uuid.UUID, check func(Team) error) (int64, error)
 }
 
 // KeyStore keeps keys. Writes are as in [TeamStore].
 type KeyStore interface {
-	// CreateKey stores a key with its secrets in the team of k.Team. It returns
-	// ErrTeamNotFound, or ErrKeyExists when the id is taken.
+	// CreateKey stores a key with its secrets, certificate names and roles in the team of
+	// k.Team, bound to the agent of k.Agent, if any. It returns ErrTeamNotFound,
+	// ErrKeyExists when the id is taken, a CertificateNameError, or what package registry
+	// has for an agent that is none of the team.
 	CreateKey(ctx context.Context, author string, k Key) (Key, int64, error)
-	// Key returns a key of a team with its secrets, or ErrKeyNotFound.
+	// Key returns a key of a team with its secrets and roles, or ErrKeyNotFound.
 	Key(ctx context.Context, team, id string) (Key, error)
 	// Keys returns at most q.Limit keys in the order of the ids of team and key.
 	Keys(ctx context.Context, q KeyQuery) ([]Key, error)
-	// UpdateKey changes a key and its secrets, or returns ErrKeyNotFound.
+	// UpdateKey changes a key, its secrets and certificate names; not its roles. It
+	// returns ErrKeyNotFound or a CertificateNameError.
 	UpdateKey(ctx context.Context, author string, uid uuid.UUID, edit func(*Key) (bool, error)) (Key, int64, error)
 	// RecordUses notes when keys were last used. Later times win; uids of keys that
 	// are gone are passed over. It is no change of configuration.
 	RecordUses(ctx context.Context, uses map[uuid.UUID]time.Time) error
 }
 
-// Store keeps teams and keys.
+// Store keeps teams, keys, users, issuers and roles.
 type Store interface {
 	TeamStore
 	KeyStore
+	UserStore
+	IssuerStore
+	RoleStore
 }
 
 // TeamQuery asks for a page of teams.
@@ -96,7 +107,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Service manages teams and keys. Who may do so is decided by its callers.
+// Service manages teams, keys, users, issuers and roles. Who may do so is decided by its
+// callers.
 type Service struct {
 	store Store
 	clock clock.Clock
@@ -105,6 +117,12 @@ type Service struct {
 
 	mu   sync.Mutex
 	uses map[uuid.UUID]time.Time // not yet written; at most one entry for each key
+	// users are those who called and are not yet written; at most maxPendingUsers.
+	users map[uuid.UUID]UserUse
+	// written are users that are known to have rows, and newcomer tells that one of those
+	// above may have none; it holds one.
+	written  map[uuid.UUID]struct{}
+	newcomer chan struct{}
 }
 
 // New returns a Service. Its Run must run for uses to be written.
@@ -112,7 +130,10 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Store == nil {
 		return nil, errors.New("identity: Config.Store is required")
 	}
-	s := &Service{store: cfg.Store, clock: cfg.Clock, flush: cfg.FlushInterval, log: cfg.Logger, uses: map[uuid.UUID]time.Time{}}
+	s := &Service{
+		store: cfg.Store, clock: cfg.Clock, flush: cfg.FlushInterval, log: cfg.Logger,
+		uses: map[uuid.UUID]time.Time{}, users: map[uuid.UUID]UserUse{}, written: map[uuid.UUID]struct{}{}, newcomer: make(chan struct{}, 1),
+	}
 	if s.clock == nil {
 		s.clock = clock.System{}
 	}
@@ -170,6 +191,7 @@ func (s *Service) Teams(ctx context.Context, q TeamQuery) ([]Team, bool, error) 
 // TeamUpdate says what to change of a team; nil leaves a field as it is.
 type TeamUpdate struct {
 	DisplayName *string
+	Disabled    *bool
 	// Etag, when not empty, must be the stored one.
 	Etag string
 }
@@ -180,13 +202,15 @@ func (s *Service) UpdateTeam(ctx context.Context, author string, uid uuid.UUID, 
 		if u.Etag != "" && u.Etag != t.Etag {
 			return false, ErrEtagMismatch
 		}
-		if u.DisplayName == nil || *u.DisplayName == t.DisplayName {
+		before := *t
+		set(&t.DisplayName, u.DisplayName)
+		set(&t.Disabled, u.Disabled)
+		if t.DisplayName == before.DisplayName && t.Disabled == before.Disabled {
 			return false, nil
 		}
-		if err := checkText("team.display_name", *u.DisplayName); err != nil {
+		if err := checkText("team.display_name", t.DisplayName); err != nil {
 			return false, err
 		}
-		t.DisplayName = *u.DisplayName
 		t.UpdateTime = s.now()
 		return true, nil
 	})
@@ -218,22 +242,45 @@ type KeyDraft struct {
 	DisplayName string
 	Disabled    bool
 	ExpireTime  time.Time // zero means never
+	// Agent is the id of the agent as which the key calls; empty means as itself.
+	Agent string
+	// CertificateNames are the names in client certificates that stand for the key.
+	CertificateNames []string
+	// WithoutSecret makes a key for which only certificates stand.
+	WithoutSecret bool
+	// Roles are what the key holds from the beginning. Which roles can be given is for the
+	// caller to know.
+	Roles []RoleIn
 }
 
-// CreateKey makes a key. The secret is returned this once.
+// CreateKey makes a key. The secret is returned this once; it is empty when none was
+// wanted.
 func (s *Service) CreateKey(ctx context.Context, author string, d KeyDraft) (Key, string, int64, error) {
 	now := s.now()
-	if err := errors.Join(checkExpiry(d.ExpireTime, now), checkText("key.display_name", d.DisplayName)); err != nil {
+	names, err := normalizeCertificateNames(d.CertificateNames)
+	if err := errors.Join(checkExpiry(d.ExpireTime, now), checkText("key.display_name", d.DisplayName), err); err != nil {
 		return Key{}, "", 0, err
+	}
+	switch {
+	case d.WithoutSecret && len(names) == 0:
+		return Key{}, "", 0, &InvalidError{Field: "without_secret", Problem: "such a key needs key.certificate_names, or nobody could use it"}
+	case d.Agent != "" && len(d.Roles) > 0:
+		return Key{}, "", 0, &InvalidError{Field: "roles", Problem: "the key calls as agents/" + d.Agent + ", which is what can hold roles"}
 	}
 	if d.ID == "" {
 		d.ID = randomKeyID()
 	}
-	secret, hash, hint := NewSecret()
-	k, revision, err := s.store.CreateKey(ctx, author, Key{
-		UID: uuid.New(), Team: d.Team, ID: d.ID, DisplayName: d.DisplayName, SecretHint: hint, Disabled: d.Disabled,
-		ExpireTime: d.ExpireTime.Truncate(time.Microsecond), Secrets: []Secret{{SHA256: hash}}, CreateTime: now, UpdateTime: now,
-	})
+	k := Key{
+		UID: uuid.New(), Team: d.Team, ID: d.ID, Agent: d.Agent, CertificateNames: names, DisplayName: d.DisplayName,
+		Disabled: d.Disabled, ExpireTime: d.ExpireTime.Truncate(time.Microsecond), Roles: sortRoles(d.Roles), CreateTime: now, UpdateTime: now,
+	}
+	secret := ""
+	if !d.WithoutSecret {
+		var hash [32]byte
+		secret, hash, k.SecretHint = NewSecret()
+		k.Secrets = []Secret{{SHA256: hash}}
+	}
+	k, revision, err := s.store.CreateKey(ctx, author, k)
 	if err != nil {
 		return Key{}, "", 0, fmt.Errorf("create key of team %s: %w", d.Team, err)
 	}
@@ -291,6 +338,8 @@ type KeyUpdate struct {
 	DisplayName *string
 	Disabled    *bool
 	ExpireTime  *time.Time // the zero time means never
+	// CertificateNames are the names in client certificates that stand for the key.
+	CertificateNames *[]string
 	// Etag, when not empty, must be the stored one.
 	Etag string
 }
@@ -319,6 +368,15 @@ func (s *Service) UpdateKey(ctx context.Context, author string, uid uuid.UUID, u
 					return false, err
 				}
 				k.ExpireTime, changed = expire, true
+			}
+		}
+		if u.CertificateNames != nil {
+			names, err := normalizeCertificateNames(*u.CertificateNames)
+			if err != nil {
+				return false, err
+			}
+			if !slices.Equal(names, k.CertificateNames) {
+				k.CertificateNames, changed = names, true
 			}
 		}
 		if changed {
@@ -383,14 +441,24 @@ func (s *Service) withUse(k Key) Key {
 	return k
 }
 
-// Run writes uses of keys until ctx ends, and then once more.
+// Run writes uses of keys and who called until ctx ends, and then once more.
 func (s *Service) Run(ctx context.Context) error {
 	ticker := time.NewTicker(s.flush)
 	defer ticker.Stop()
+	// Who disables a user who has just come must find the user, so newcomers are written
+	// soon, and many of them at once.
+	newcomer, again := s.newcomer, time.NewTimer(newcomerPause)
+	defer again.Stop()
 	for {
 		select {
 		case <-ticker.C:
 			s.Flush(ctx)
+		case <-newcomer:
+			s.flushUsers(ctx)
+			newcomer = nil
+			again.Reset(newcomerPause)
+		case <-again.C:
+			newcomer = s.newcomer
 		case <-ctx.Done():
 			// What was used is worth a moment more.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -401,9 +469,14 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// Flush writes the uses that were recorded so far. What cannot be written is kept
-// for the next time.
+// Flush writes the uses and users that were recorded so far. What cannot be written is
+// kept for the next time.
 func (s *Service) Flush(ctx context.Context) {
+	s.flushUses(ctx)
+	s.flushUsers(ctx)
+}
+
+func (s *Service) flushUses(ctx context.Context) {
 	s.mu.Lock()
 	uses := s.uses
 	s.uses = make(map[uuid.UUID]time.Time, len(uses))

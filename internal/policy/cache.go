@@ -28,8 +28,9 @@ type cacheKey struct {
 }
 
 type cacheEntry struct {
-	key  cacheKey
-	plan *plan
+	key    cacheKey
+	claims Claims
+	plan   *plan
 	// revision is one at which everything that the plan rests on was as it is now.
 	revision atomic.Uint64
 }
@@ -45,6 +46,16 @@ func NewCache(entries int) *Cache {
 
 // Decide answers a question as [Set.Decide] does.
 func (c *Cache) Decide(s *Set, e Entities, q Query) Answer {
+	return c.decide(s, e, q, true)
+}
+
+// Peek answers as Decide does and remembers nothing new. It is for walks over a whole
+// catalogue, which would push out what calls need.
+func (c *Cache) Peek(s *Set, e Entities, q Query) Answer {
+	return c.decide(s, e, q, false)
+}
+
+func (c *Cache) decide(s *Set, e Entities, q Query, fill bool) Answer {
 	if len(q.Extra) > 0 || q.Context.Time.IsZero() {
 		return s.Decide(e, q)
 	}
@@ -53,16 +64,22 @@ func (c *Cache) Decide(s *Set, e Entities, q Query) Answer {
 	now := q.Context.Time.UnixMilli()
 	for i := range place {
 		entry := place[i].Load()
-		if entry == nil || entry.key != key {
+		if entry == nil || entry.key != key || !entry.claims.Equal(q.Claims) {
 			continue
 		}
 		if !entry.holds(s, e, now) {
+			if !fill {
+				return s.Decide(e, q)
+			}
 			return c.fill(&place[i], key, s, e, q)
 		}
 		if entry.plan.open == nil {
 			return entry.plan.done
 		}
-		return entry.plan.answer(s, &lookup{entities: e}, &q)
+		return entry.plan.answer(s, newLookup(e, &q), &q)
+	}
+	if !fill {
+		return s.Decide(e, q)
 	}
 	return c.fill(c.victim(place, s), key, s, e, q)
 }
@@ -90,9 +107,9 @@ func (c *Cache) fill(slot *atomic.Pointer[cacheEntry], key cacheKey, s *Set, e E
 	}
 	// The revision is read before the entities: a catalogue that wrongly changed
 	// meanwhile would be noticed.
-	entry := &cacheEntry{key: key}
+	entry := &cacheEntry{key: key, claims: q.Claims}
 	entry.revision.Store(e.Revision())
-	look := &lookup{entities: e}
+	look := newLookup(e, &q)
 	entry.plan = s.plan(look, &q)
 	entry.plan.rests = look.rests()
 	slot.Store(entry)

@@ -63,7 +63,7 @@ func (s *Set) Decide(e Entities, q Query) Answer {
 	if err := q.Invalid(); err != nil {
 		return invalid(err)
 	}
-	look := &lookup{entities: e, extra: q.Extra}
+	look := newLookup(e, &q)
 	return s.plan(look, &q).answer(s, look, &q)
 }
 
@@ -200,7 +200,7 @@ func (s *Set) judge(outcomes []outcome) Answer {
 		if o.s.mode == ModeShadow {
 			return true
 		}
-		_, replaced := s.policies.get(policyKey{id: o.s.policyID, shadow: true})
+		_, replaced := s.policies.Get(policyKey{id: o.s.policyID, shadow: true})
 		return !replaced
 	})
 	if would.Permit != a.Permit || !slices.Equal(would.Deciding, a.Deciding) || !slices.Equal(would.Failing, a.Failing) {
@@ -242,9 +242,15 @@ func verdict(outcomes []outcome, counts func(outcome) bool) Shadow {
 // lookup reads entities for one decision and remembers which. It asks for each one
 // once. It is what cedar reads entities from.
 type lookup struct {
-	entities Entities
-	extra    []Entity
-	seen     []seenEntity
+	entities  Entities
+	extra     []Entity
+	principal UID
+	claims    Claims
+	seen      []seenEntity
+}
+
+func newLookup(e Entities, q *Query) *lookup {
+	return &lookup{entities: e, extra: q.Extra, principal: q.Principal, claims: q.Claims}
 }
 
 type seenEntity struct {
@@ -273,6 +279,9 @@ func (l *lookup) Get(uid UID) (Entity, bool) {
 		} else {
 			found.rests = true
 			found.entity, found.ok = l.entities.Entity(uid)
+			if uid.Type == TypeUser && uid == l.principal {
+				found.entity, found.ok = l.claims.user(uid, found.entity, found.ok)
+			}
 		}
 	}
 	l.seen = append(l.seen, found)

@@ -62,7 +62,7 @@ func (s *Set) Explain(e Entities, q Query) Explanation {
 	if err := q.Invalid(); err != nil {
 		return Explanation{Answer: invalid(err)}
 	}
-	look := &lookup{entities: e, extra: q.Extra}
+	look := newLookup(e, &q)
 	x := Explanation{Answer: s.plan(look, &q).answer(s, look, &q)}
 	x.Principal, x.Resource = sortedClosure(look, q.Principal), sortedClosure(look, q.Resource)
 	action := loadModel().actions[q.Action]

@@ -124,6 +124,11 @@ func (g Grant) cedar() string {
 	if g.Via && !slices.Contains(actions, InvokeVia) {
 		actions = append(actions, InvokeVia)
 	}
+	// What cannot be seen cannot be called, so a right to call brings that to see.
+	calls := slices.ContainsFunc(actions, func(a Action) bool { return a != Discover && Invoke.Includes(a) })
+	if calls && !slices.Contains(actions, Invoke) && !slices.Contains(actions, Discover) {
+		actions = append(actions, Discover)
+	}
 	slices.Sort(actions)
 	named := make([]string, len(actions))
 	for i, a := range actions {

@@ -38,7 +38,7 @@ when { context.time < datetime("2027-01-01T00:00:00.000Z") };
 			},
 			`permit (
   principal == Signalbox::Key::"teams/research/keys/ci",
-  action in [Signalbox::Action::"SendMessage"],
+  action in [Signalbox::Action::"SendMessage", Signalbox::Action::"discover"],
   resource == Signalbox::Agent::"planner"
 );
 `,

@@ -1,10 +1,10 @@
 package policy
 
 import (
-	"hash/maphash"
-	"maps"
 	"slices"
 	"strings"
+
+	"github.com/signalbox-dev/signalbox/internal/shard"
 )
 
 // pair is where a statement stands in the index: the anchors of both its scopes.
@@ -13,11 +13,11 @@ type pair struct{ principal, resource anchor }
 // index finds the statements whose scope fits a question without looking at the
 // others. Its copies share what did not change.
 type index struct {
-	pairs shards[pair, *bucket]
+	pairs shard.Map[pair, *bucket]
 	// The anchors that some statement has, with how many, so that most pairs need not
 	// be looked for.
-	principals shards[anchor, int]
-	resources  shards[anchor, int]
+	principals shard.Map[anchor, int]
+	resources  shard.Map[anchor, int]
 }
 
 // smallBucket is how many statements are looked through rather than found by action.
@@ -86,7 +86,7 @@ func (x *index) candidates(principals []UID, action *actionModel, resources []UI
 	var found []*statement
 	for _, p := range ps {
 		for _, r := range rs {
-			if b, ok := x.pairs.get(pair{p, r}); ok {
+			if b, ok := x.pairs.Get(pair{p, r}); ok {
 				found = b.appendMatching(found, principals[0], action, resources[0])
 			}
 		}
@@ -96,9 +96,9 @@ func (x *index) candidates(principals []UID, action *actionModel, resources []UI
 }
 
 // appendAnchors appends the anchors in use that fit an entity with what it is in.
-func appendAnchors(to []anchor, used *shards[anchor, int], closure []UID) []anchor {
+func appendAnchors(to []anchor, used *shard.Map[anchor, int], closure []UID) []anchor {
 	try := func(a anchor) {
-		if _, ok := used.get(a); ok {
+		if _, ok := used.Get(a); ok {
 			to = append(to, a)
 		}
 	}
@@ -112,22 +112,22 @@ func appendAnchors(to []anchor, used *shards[anchor, int], closure []UID) []anch
 
 // edit returns a copy of the index with some statements gone and others come.
 func (x index) edit(gone, come []*statement) index {
-	pairs, principals, resources := edit(x.pairs), edit(x.principals), edit(x.resources)
+	pairs, principals, resources := shard.Edit(x.pairs), shard.Edit(x.principals), shard.Edit(x.resources)
 	changed := map[pair][]*statement{}
 	list := func(k pair) []*statement {
 		if _, ok := changed[k]; !ok {
-			if b, ok := pairs.next.get(k); ok {
+			if b, ok := pairs.Get(k); ok {
 				changed[k] = slices.Clone(b.all)
 			}
 		}
 		return changed[k]
 	}
-	count := func(e *editor[anchor, int], k anchor, by int) {
-		n, _ := e.next.get(k)
+	count := func(e *shard.Editor[anchor, int], k anchor, by int) {
+		n, _ := e.Get(k)
 		if n+by == 0 {
-			e.remove(k)
+			e.Remove(k)
 		} else {
-			e.set(k, n+by)
+			e.Set(k, n+by)
 		}
 	}
 	drop := map[pair]map[*statement]bool{}
@@ -151,87 +151,12 @@ func (x index) edit(gone, come []*statement) index {
 	}
 	for k, statements := range changed {
 		if len(statements) == 0 {
-			pairs.remove(k)
+			pairs.Remove(k)
 		} else {
-			pairs.set(k, newBucket(statements))
+			pairs.Set(k, newBucket(statements))
 		}
 	}
-	return index{pairs: pairs.next, principals: principals.next, resources: resources.next}
+	return index{pairs: pairs.Map(), principals: principals.Map(), resources: resources.Map()}
 }
 
 func (s *statement) pair() pair { return pair{s.principal.anchor(), s.resource.anchor()} }
-
-// shardCount makes a change to one of 100 000 policies copy about 400 entries.
-const shardCount = 256
-
-var shardSeed = maphash.MakeSeed()
-
-// shards is a map whose copies share what did not change. The zero value is an empty
-// map. A published value is never written.
-type shards[K comparable, V any] struct {
-	parts *[shardCount]map[K]V
-	count int
-}
-
-func (s shards[K, V]) get(k K) (V, bool) {
-	if s.count == 0 {
-		var none V
-		return none, false
-	}
-	v, ok := s.parts[maphash.Comparable(shardSeed, k)%shardCount][k]
-	return v, ok
-}
-
-// each calls f for every entry, in no order, until it returns false.
-func (s shards[K, V]) each(f func(K, V) bool) {
-	if s.parts == nil {
-		return
-	}
-	for _, part := range s.parts {
-		for k, v := range part {
-			if !f(k, v) {
-				return
-			}
-		}
-	}
-}
-
-// editor changes a copy of shards; parts are copied when they are first written.
-type editor[K comparable, V any] struct {
-	next   shards[K, V]
-	copied [shardCount]bool
-}
-
-func edit[K comparable, V any](s shards[K, V]) *editor[K, V] {
-	parts := new([shardCount]map[K]V)
-	if s.parts != nil {
-		*parts = *s.parts
-	}
-	return &editor[K, V]{next: shards[K, V]{parts: parts, count: s.count}}
-}
-
-func (e *editor[K, V]) part(k K) map[K]V {
-	i := maphash.Comparable(shardSeed, k) % shardCount
-	if !e.copied[i] {
-		part := make(map[K]V, len(e.next.parts[i])+1)
-		maps.Copy(part, e.next.parts[i])
-		e.next.parts[i], e.copied[i] = part, true
-	}
-	return e.next.parts[i]
-}
-
-func (e *editor[K, V]) set(k K, v V) {
-	part := e.part(k)
-	if _, ok := part[k]; !ok {
-		e.next.count++
-	}
-	part[k] = v
-}
-
-func (e *editor[K, V]) remove(k K) {
-	part := e.part(k)
-	if _, ok := part[k]; ok {
-		e.next.count--
-		delete(part, k)
-	}
-}

@@ -96,7 +96,7 @@ func (s *Set) Contradictions(e Entities, g Grant) []string {
 		}
 	}
 	var found []string
-	s.policies.each(func(_ policyKey, c *compiled) bool {
+	s.policies.Each(func(_ policyKey, c *compiled) bool {
 		for _, st := range c.statements {
 			if st.permit || st.mode != ModeEnforce || st.conditions != nil {
 				continue

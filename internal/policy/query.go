@@ -21,6 +21,8 @@ type Query struct {
 	Action    Action
 	Resource  UID
 	Context   Context
+	// Claims are what the token of a principal that is a user says of it.
+	Claims Claims
 	// Extra are entities that no catalogue holds, such as an event or a row that was
 	// read from the database. They go before those of the catalogue, and answers
 	// that rest on them are not cached.
@@ -195,6 +197,7 @@ type queryJSON struct {
 	Action    Action      `json:"action"`
 	Resource  string      `json:"resource"`
 	Context   contextJSON `json:"context"`
+	Claims    *Claims     `json:"claims,omitempty"`
 	Extra     []Entity    `json:"entities,omitempty"`
 }
 
@@ -228,9 +231,13 @@ func (q Query) MarshalJSON() ([]byte, error) {
 			c.Delegation.Path = append(c.Delegation.Path, FormatUID(a))
 		}
 	}
-	return json.Marshal(queryJSON{
+	out := queryJSON{
 		Principal: FormatUID(q.Principal), Action: q.Action, Resource: FormatUID(q.Resource), Context: c, Extra: q.Extra,
-	})
+	}
+	if !q.Claims.Empty() {
+		out.Claims = &q.Claims
+	}
+	return json.Marshal(out)
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -242,6 +249,9 @@ func (q *Query) UnmarshalJSON(b []byte) error {
 	out := Query{Action: in.Action, Extra: in.Extra, Context: Context{
 		Time: in.Context.Time, Method: in.Context.Method, Dialect: in.Context.Dialect, Session: in.Context.Session,
 	}}
+	if in.Claims != nil {
+		out.Claims = *in.Claims
+	}
 	var err error
 	if out.Principal, err = ParseUID(in.Principal); err != nil {
 		return fmt.Errorf("principal: %w", err)

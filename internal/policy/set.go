@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/signalbox-dev/signalbox/internal/shard"
 )
 
 //go:embed shipped/*.cedar
@@ -42,7 +44,7 @@ type policyKey struct {
 // Set is the policies of an installation, compiled. It never changes; With makes
 // another one. The zero value has no policies and denies everything.
 type Set struct {
-	policies shards[policyKey, *compiled]
+	policies shard.Map[policyKey, *compiled]
 	index    index
 	// shadows counts the policies that are in SHADOW.
 	shadows int
@@ -91,19 +93,25 @@ func (s *Set) With(changed []Policy, removed []Removal) (*Set, error) {
 	return s.with(changed, removed, true)
 }
 
+// Apply is With for policies that were validated when they were written: it parses them
+// and does not compare them with the schema.
+func (s *Set) Apply(changed []Policy, removed []Removal) (*Set, error) {
+	return s.with(changed, removed, false)
+}
+
 func (s *Set) with(changed []Policy, removed []Removal, validate bool) (*Set, error) {
 	var mistakes []Mistake
 	var come, gone []*statement
-	next, shadows := edit(s.policies), s.shadows
+	next, shadows := shard.Edit(s.policies), s.shadows
 	retire := func(k policyKey) {
-		if old, ok := next.next.get(k); ok {
+		if old, ok := next.Get(k); ok {
 			if old.Mode != ModeDisabled {
 				gone = append(gone, old.statements...)
 			}
 			if k.shadow {
 				shadows--
 			}
-			next.remove(k)
+			next.Remove(k)
 		}
 	}
 	for _, r := range removed {
@@ -116,7 +124,7 @@ func (s *Set) with(changed []Policy, removed []Removal, validate bool) (*Set, er
 			continue
 		}
 		retire(p.key())
-		next.set(p.key(), c)
+		next.Set(p.key(), c)
 		if p.Mode == ModeShadow {
 			shadows++
 		}
@@ -127,14 +135,14 @@ func (s *Set) with(changed []Policy, removed []Removal, validate bool) (*Set, er
 	if mistakes != nil {
 		return nil, &MistakesError{Mistakes: mistakes}
 	}
-	return &Set{policies: next.next, index: s.index.edit(gone, come), shadows: shadows, token: new(setToken)}, nil
+	return &Set{policies: next.Map(), index: s.index.edit(gone, come), shadows: shadows, token: new(setToken)}, nil
 }
 
 // Policies returns the policies of the set, ordered by id, an enforced one before its
 // shadow.
 func (s *Set) Policies() []Policy {
-	all := make([]Policy, 0, s.policies.count)
-	s.policies.each(func(_ policyKey, c *compiled) bool {
+	all := make([]Policy, 0, s.policies.Len())
+	s.policies.Each(func(_ policyKey, c *compiled) bool {
 		all = append(all, c.Policy)
 		return true
 	})
@@ -149,7 +157,7 @@ func (s *Set) Policies() []Policy {
 
 // Policy returns a policy by its id, the enforced or disabled one or its shadow.
 func (s *Set) Policy(id string, shadow bool) (Policy, bool) {
-	c, ok := s.policies.get(policyKey{id: id, shadow: shadow})
+	c, ok := s.policies.Get(policyKey{id: id, shadow: shadow})
 	if !ok {
 		return Policy{}, false
 	}
@@ -157,7 +165,7 @@ func (s *Set) Policy(id string, shadow bool) (Policy, bool) {
 }
 
 // Len returns the number of policies in the set.
-func (s *Set) Len() int { return s.policies.count }
+func (s *Set) Len() int { return s.policies.Len() }
 
 // Check parses and validates one policy and returns its mistakes, none when it may be
 // used.

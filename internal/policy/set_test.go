@@ -75,8 +75,9 @@ func TestSchema_HasEveryActionOfThePackageAndNoOther(t *testing.T) {
 		policy.ListRoleMembers, policy.AddRoleMember, policy.RemoveRoleMember,
 		policy.GetIssuer, policy.ListIssuers, policy.CreateIssuer, policy.UpdateIssuer, policy.DeleteIssuer,
 		policy.GetPolicy, policy.ListPolicies, policy.CreatePolicy, policy.ApplyPolicy, policy.UpdatePolicy, policy.DeletePolicy,
-		policy.RollbackPolicy, policy.CheckPolicy, policy.ReplayPolicy, policy.GetDecision,
-		policy.GetGrant, policy.ListGrants, policy.CreateGrant, policy.DeleteGrant,
+		policy.ListPolicyVersions, policy.RollbackPolicy, policy.GetSchema, policy.CheckPolicy, policy.ReplayPolicy,
+		policy.GetReplay, policy.GetDecision,
+		policy.GetGrant, policy.ListGrants, policy.CreateGrant, policy.UpdateGrant, policy.DeleteGrant,
 		policy.GetEvent, policy.ListEvents, policy.TailEvents, policy.VerifyEvents,
 	}
 	slices.Sort(want)
@@ -139,7 +140,7 @@ func TestShipped_DecideAsTheFixedRules(t *testing.T) {
 		principals = append(principals, who{p, policy.KeyUID(p.Name)})
 	}
 	type what struct {
-		old     policy.Resource
+		old     resource
 		uid     policy.UID
 		actions map[policy.Action][]policy.Action
 	}
@@ -163,12 +164,12 @@ func TestShipped_DecideAsTheFixedRules(t *testing.T) {
 				ID: id, Team: team, Visibility: string(v), State: "APPROVED", Protocol: "A2A",
 			}))
 			resources = append(resources, what{
-				old: policy.Resource{Kind: policy.KindAgent, Name: id, Team: team, Visibility: v}, uid: policy.AgentUID(id), actions: onAgent,
+				old: resource{Kind: kindAgent, Name: id, Team: team, Visibility: v}, uid: policy.AgentUID(id), actions: onAgent,
 			})
 		}
 		resources = append(resources,
 			what{
-				old: policy.Resource{Kind: policy.KindTeam, Team: team}, uid: policy.TeamUID(team),
+				old: resource{Kind: kindTeam, Team: team}, uid: policy.TeamUID(team),
 				actions: map[policy.Action][]policy.Action{
 					policy.Read:  {policy.GetTeam, policy.ListKeys, policy.ListAgents, policy.ListEvents},
 					policy.Write: {policy.UpdateTeam, policy.DeleteTeam, policy.CreateKey},
@@ -176,11 +177,11 @@ func TestShipped_DecideAsTheFixedRules(t *testing.T) {
 			},
 			// An agent that is not there yet is created in a team.
 			what{
-				old: policy.Resource{Kind: policy.KindAgent, Team: team, Visibility: registry.VisibilityTeam}, uid: policy.TeamUID(team),
+				old: resource{Kind: kindAgent, Team: team, Visibility: registry.VisibilityTeam}, uid: policy.TeamUID(team),
 				actions: map[policy.Action][]policy.Action{policy.Write: {policy.CreateAgent, policy.ImportAgent}},
 			},
 			what{
-				old: policy.Resource{Kind: policy.KindKey, Team: team}, uid: policy.KeyUID("teams/" + team + "/keys/k"),
+				old: resource{Kind: kindKey, Team: team}, uid: policy.KeyUID("teams/" + team + "/keys/k"),
 				actions: map[policy.Action][]policy.Action{
 					policy.Read: {policy.GetKey}, policy.Write: {policy.UpdateKey, policy.DisableKey, policy.RotateKey},
 				},
@@ -189,7 +190,7 @@ func TestShipped_DecideAsTheFixedRules(t *testing.T) {
 	for _, team := range []string{"a", "b", ""} {
 		entities = append(entities, policy.EventEntity("of-"+team, team))
 		resources = append(resources, what{
-			old: policy.Resource{Kind: policy.KindEvent, Team: team}, uid: policy.EventEntity("of-"+team, team).UID,
+			old: resource{Kind: kindEvent, Team: team}, uid: policy.EventEntity("of-"+team, team).UID,
 			actions: map[policy.Action][]policy.Action{policy.Read: {policy.GetEvent, policy.ListEvents, policy.TailEvents}},
 		})
 	}
@@ -198,7 +199,7 @@ func TestShipped_DecideAsTheFixedRules(t *testing.T) {
 	for _, p := range principals {
 		for _, r := range resources {
 			for old, actions := range r.actions {
-				want := policy.Decide(policy.Request{Principal: p.old, Action: old, Resource: r.old})
+				want := decideByRules(keyRequest{Principal: p.old, Action: old, Resource: r.old})
 				for _, action := range actions {
 					asked++
 					got := set.Decide(catalogue, ask(p.uid, action, r.uid))
@@ -278,7 +279,28 @@ func TestShipped_RolesMayDoWhatTheirNamesSay(t *testing.T) {
 		{"user:users/team-admin", policy.CreateGrant, "agent:open", false},
 		{"user:users/team-admin", policy.CreateGrant, "installation", false},
 		{"user:users/team-admin", policy.ApproveAgent, "agent:planner", true},
-		{"user:users/team-admin", policy.AdoptTasks, "agent:planner", false},
+		{"user:users/team-admin", policy.AdoptTasks, "agent:planner", true},
+		{"user:users/team-admin", policy.AdoptTasks, "agent:open", false},
+		{"user:users/publisher", policy.AdoptTasks, "agent:secret", true},
+		{"user:users/publisher", policy.AdoptTasks, "agent:open", false},
+		{"user:users/platform", policy.AdoptTasks, "agent:open", true},
+		{"key:teams/research/keys/ci", policy.AdoptTasks, "agent:secret", true},
+		{"key:teams/research/keys/ci", policy.AdoptTasks, "agent:open", false},
+		{"user:users/approver", policy.AdoptTasks, "agent:planner", false},
+		{"user:users/member", policy.AdoptTasks, "agent:planner", false},
+		{"agent:planner", policy.AdoptTasks, "agent:planner", false},
+		{"user:users/team-admin", policy.UpdateGrant, "grant:g-research", true},
+		{"user:users/team-admin", policy.UpdateGrant, "grant:g-support", false},
+		{"user:users/team-admin", policy.GetDecision, "event:e-research", true},
+		{"user:users/team-admin", policy.CheckPolicy, "team:research", true},
+		{"user:users/team-admin", policy.CheckPolicy, "installation", false},
+		{"user:users/auditor", policy.ReplayPolicy, "installation", true},
+		{"user:users/auditor", policy.GetReplay, "installation", true},
+		{"user:users/auditor", policy.GetSchema, "installation", true},
+		{"user:users/auditor", policy.ListPolicyVersions, "policy:admin", true},
+		{"user:users/auditor", policy.UpdateGrant, "grant:g-research", false},
+		{"user:users/team-auditor", policy.GetDecision, "event:e-research", true},
+		{"user:users/team-auditor", policy.GetDecision, "event:e-support", false},
 		{"user:users/team-admin", policy.GetEvent, "event:e-research", true},
 		{"user:users/team-admin", policy.GetEvent, "event:e-support", false},
 		{"user:users/team-admin", policy.ApplyPolicy, "installation", false},

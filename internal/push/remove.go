@@ -120,9 +120,7 @@ func (r *Revoker) begin(s *snapshot.Snapshot, agent *snapshot.Agent, c Claim) *e
 		Agent: agent.ID, AgentUID: c.Agent, Endpoint: c.Endpoint,
 		Method: a2a.DeletePushConfig.String(), Dialect: "JSONRPC/" + c.Version.String(), TaskID: c.Task,
 	}}
-	if key, ok := s.KeyByUID(c.Owner); ok {
-		e.opening.Caller, e.opening.Team = key.Name(), key.Team
-	}
+	e.opening.Caller, e.opening.Team = s.Owner(c.Owner)
 	e.closing.Invocation = e.opening.Invocation
 	return e
 }

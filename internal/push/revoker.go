@@ -11,9 +11,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/clock"
-	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/registry"
-	"github.com/signalbox-dev/signalbox/internal/snapshot"
 )
 
 const (
@@ -162,7 +160,7 @@ func (r *Revoker) pass(ctx context.Context) error {
 func (r *Revoker) due(owners, agents []uuid.UUID) (due Due, gone []uuid.UUID) {
 	s, now := r.cfg.Snapshots.Current(), r.cfg.Clock.Now()
 	for _, uid := range owners {
-		if revoked(s, uid, now) {
+		if s.Revoked(uid, now) {
 			due.Owners = append(due.Owners, uid)
 		}
 	}
@@ -176,15 +174,6 @@ func (r *Revoker) due(owners, agents []uuid.UUID) (due Due, gone []uuid.UUID) {
 		}
 	}
 	return due, gone
-}
-
-// revoked tells whether a principal may call no more.
-func revoked(s *snapshot.Snapshot, owner uuid.UUID, now time.Time) bool {
-	if owner == identity.AdminUID {
-		return false
-	}
-	key, ok := s.KeyByUID(owner)
-	return !ok || key.Disabled || (!key.ExpireTime.IsZero() && !now.Before(key.ExpireTime))
 }
 
 // confirmed waits until the snapshot is known to have been the newest at a time or

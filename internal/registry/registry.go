@@ -18,6 +18,10 @@ var (
 	ErrAgentNotFound = errors.New("no such agent")
 	ErrAgentExists   = errors.New("an agent of this name or alias exists")
 	ErrEtagMismatch  = errors.New("the etag is old: the agent changed meanwhile")
+	// ErrAgentIDUsed keeps what policies say of an agent from being about one of another team.
+	ErrAgentIDUsed = errors.New("an agent of this name was another team's and was deleted; policies and grants may still name it, so no other team is given the name: choose another")
+	// ErrAgentHasKeys keeps callers from losing their credential unawares.
+	ErrAgentHasKeys = errors.New("keys that call as this agent are enabled; disable them first, they are deleted with the agent")
 	// ErrCardUnavailable says that a card that was asked for could not be fetched.
 	ErrCardUnavailable = errors.New("the agent card could not be fetched")
 	// ErrAddressForbidden is what an [AddressChecker] wraps when an address may not

@@ -35,7 +35,7 @@ func benchSnapshot(n int) *Snapshot {
 		agent := benchAgent(i)
 		d.Keys[key.UID], d.Agents[agent.UID] = key, agent
 	}
-	return (&Snapshot{}).apply(d)
+	return (&Snapshot{}).mustApply(d)
 }
 
 const benchSize = 100_000
@@ -81,10 +81,19 @@ func BenchmarkApply(b *testing.B) {
 	for b.Loop() {
 		agent := benchAgent(i % benchSize)
 		agent.DisplayName = "changed"
-		s = s.apply(Delta{Revision: int64(i + 2), Agents: map[uuid.UUID]*registry.Agent{agent.UID: agent}})
+		s = s.mustApply(Delta{Revision: int64(i + 2), Agents: map[uuid.UUID]*registry.Agent{agent.UID: agent}})
 		i++
 	}
 	if s.Agents() != benchSize {
 		b.Fatalf("%d agents, want %d", s.Agents(), benchSize)
 	}
+}
+
+// mustApply is apply of what cannot fail.
+func (s *Snapshot) mustApply(d Delta) *Snapshot {
+	next, err := s.apply(d)
+	if err != nil {
+		panic(err)
+	}
+	return next
 }

@@ -79,7 +79,14 @@ func NewFollower(ctx context.Context, cfg Config) (*Follower, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load configuration: %w", err)
 	}
-	f.current.Store((&Snapshot{}).apply(f.admins(all)))
+	first, err := empty(0)
+	if err != nil {
+		return nil, err
+	}
+	if first, err = first.apply(f.admins(all)); err != nil {
+		return nil, fmt.Errorf("load configuration: %w", err)
+	}
+	f.current.Store(first)
 	f.confirmed.Store(cfg.Clock.Now().UnixNano())
 	return f, nil
 }
@@ -160,7 +167,9 @@ func (f *Follower) refresh(ctx context.Context) error {
 		var delta Delta
 		if revision < current.Revision() {
 			// The database was set back: what was made since is gone, and no change says so.
-			current = &Snapshot{}
+			if current, err = empty(current.lineage + 1); err != nil {
+				return err
+			}
 			delta, err = f.cfg.Source.All(ctx)
 		} else {
 			delta, err = f.cfg.Source.Since(ctx, current.Revision())
@@ -168,7 +177,11 @@ func (f *Follower) refresh(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.current.Store(current.apply(f.admins(delta)))
+		next, err := current.apply(f.admins(delta))
+		if err != nil {
+			return err
+		}
+		f.current.Store(next)
 		f.mu.Lock()
 		close(f.changed)
 		f.changed = make(chan struct{})

@@ -247,7 +247,7 @@ func TestApply_OneByOneOrAllAtOnceIsTheSame(t *testing.T) {
 		one := &Snapshot{}
 		all := []*Snapshot{one}
 		for _, d := range h.deltas {
-			one = one.apply(d)
+			one = one.mustApply(d)
 			all = append(all, one)
 		}
 		if diff := cmp.Diff(want, h.read(one)); diff != "" {
@@ -255,7 +255,7 @@ func TestApply_OneByOneOrAllAtOnceIsTheSame(t *testing.T) {
 		}
 		// A replica may have been away after any of them.
 		for _, from := range []int{0, 1, 17, 42, 59} {
-			got := all[from].apply(squash(h.deltas[from:]))
+			got := all[from].mustApply(squash(h.deltas[from:]))
 			if diff := cmp.Diff(want, h.read(got)); diff != "" {
 				t.Fatalf("seed %d: all deltas after %d at once (-want +got):\n%s", seed, from, diff)
 			}
@@ -269,7 +269,7 @@ func TestApply_TheSameChangeTwiceIsOneChange(t *testing.T) {
 	for range 40 {
 		h.step()
 		d := h.deltas[len(h.deltas)-1]
-		s = s.apply(d).apply(d)
+		s = s.mustApply(d).mustApply(d)
 	}
 	if diff := cmp.Diff(h.want(), h.read(s)); diff != "" {
 		t.Errorf("deltas applied twice (-want +got):\n%s", diff)
@@ -283,7 +283,7 @@ func TestSnapshot_NeverChangesWhileNewerOnesAreMade(t *testing.T) {
 	}
 	old := &Snapshot{}
 	for _, d := range h.deltas {
-		old = old.apply(d)
+		old = old.mustApply(d)
 	}
 	want := h.read(old)
 	reader := *h // the reader looks for what there was
@@ -309,8 +309,8 @@ func TestSnapshot_NeverChangesWhileNewerOnesAreMade(t *testing.T) {
 	for range 150 {
 		h.step()
 		d := h.deltas[len(h.deltas)-1]
-		next = next.apply(d)
-		old.apply(d)
+		next = next.mustApply(d)
+		old.mustApply(d)
 	}
 	close(stop)
 	if err := <-done; err != nil {

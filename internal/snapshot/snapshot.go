@@ -4,22 +4,46 @@
 package snapshot
 
 import (
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/registry"
+	"github.com/signalbox-dev/signalbox/internal/shard"
 )
 
 // Snapshot is the configuration at one revision. It is never changed.
 type Snapshot struct {
 	revision int64
-	secrets  shards[[32]byte, credential]
-	keys     shards[uuid.UUID, *identity.Key]
-	names    shards[string, *Agent]
-	agents   shards[uuid.UUID, *Agent]
-	admins   [][32]byte
+	// lineage counts how often the database was found set back to an earlier revision: the
+	// same revision may be another configuration then.
+	lineage uint64
+
+	secrets      shard.Map[[32]byte, credential]
+	certificates shard.Map[string, *identity.Key]
+	keys         shard.Map[uuid.UUID, *identity.Key]
+	keyNames     shard.Map[string, *identity.Key]
+	names        shard.Map[string, *Agent]
+	agents       shard.Map[uuid.UUID, *Agent]
+	inOrder      *agentOrder
+	teams        shard.Map[uuid.UUID, *identity.Team]
+	teamIDs      shard.Map[string, *identity.Team]
+	users        shard.Map[uuid.UUID, *identity.User]
+	userIDs      shard.Map[string, *identity.User]
+	issuers      shard.Map[uuid.UUID, *identity.Issuer]
+	issuerURLs   shard.Map[string, *identity.Issuer]
+	roles        shard.Map[uuid.UUID, []identity.RoleIn]
+	// changes has the revision at which a resource, or the roles of a principal, last
+	// changed here.
+	changes   shard.Map[uuid.UUID, int64]
+	policies  *policy.Set
+	policyIDs shard.Map[uuid.UUID, string]
+	admins    [][32]byte
 }
 
 // credential is what a secret's hash leads to.
@@ -40,107 +64,88 @@ type Agent struct {
 func (s *Snapshot) Revision() int64 { return s.revision }
 
 // Agent returns the agent of a name or alias.
-func (s *Snapshot) Agent(name string) (*Agent, bool) { return s.names.get(name) }
+func (s *Snapshot) Agent(name string) (*Agent, bool) { return s.names.Get(name) }
 
 // AgentByUID returns the agent of a uid.
-func (s *Snapshot) AgentByUID(uid uuid.UUID) (*Agent, bool) { return s.agents.get(uid) }
+func (s *Snapshot) AgentByUID(uid uuid.UUID) (*Agent, bool) { return s.agents.Get(uid) }
 
 // KeyByUID returns the key of a uid, disabled and expired ones too.
-func (s *Snapshot) KeyByUID(uid uuid.UUID) (*identity.Key, bool) { return s.keys.get(uid) }
+func (s *Snapshot) KeyByUID(uid uuid.UUID) (*identity.Key, bool) { return s.keys.Get(uid) }
+
+// UserByUID returns the user of a uid, if it is disabled or was given roles: of others
+// only their tokens tell.
+func (s *Snapshot) UserByUID(uid uuid.UUID) (*identity.User, bool) { return s.users.Get(uid) }
+
+// Team returns the team of an id.
+func (s *Snapshot) Team(id string) (*identity.Team, bool) { return s.teamIDs.Get(id) }
 
 // Agents returns the number of agents.
-func (s *Snapshot) Agents() int { return s.agents.count }
+func (s *Snapshot) Agents() int { return s.agents.Len() }
 
 // EachAgent calls f for every agent, in no order, until it returns false.
 func (s *Snapshot) EachAgent(f func(*Agent) bool) {
-	s.agents.each(func(_ uuid.UUID, a *Agent) bool { return f(a) })
+	s.agents.Each(func(_ uuid.UUID, a *Agent) bool { return f(a) })
 }
 
-// Authenticate returns whose secret this is. It fails with
-// [identity.ErrCredentialsInvalid], [identity.ErrKeyDisabled] or
-// [identity.ErrKeyExpired]. The time it takes does not depend on the secret: only
-// a hash of it is looked up.
-func (s *Snapshot) Authenticate(secret string, now time.Time) (identity.Principal, error) {
-	c, ok := s.secrets.get(identity.HashSecret(secret))
-	switch {
-	case !ok:
-		return identity.Principal{}, identity.ErrCredentialsInvalid
-	case c.admin:
-		return identity.Admin(), nil
-	case c.key.Disabled:
-		return identity.Principal{}, identity.ErrKeyDisabled
-	case !c.key.ExpireTime.IsZero() && !now.Before(c.key.ExpireTime):
-		return identity.Principal{}, identity.ErrKeyExpired
-	case !c.expires.IsZero() && !now.Before(c.expires):
-		return identity.Principal{}, identity.ErrKeyExpired
-	}
-	return c.key.Principal(), nil
+// agentOrder is the agents by name, sorted when somebody first asks for a list.
+type agentOrder struct {
+	once sync.Once
+	all  []*Agent
 }
 
-// Delta is what changed up to a revision. A nil value means that the resource is gone.
-type Delta struct {
-	Revision int64
-	Keys     map[uuid.UUID]*identity.Key
-	Agents   map[uuid.UUID]*registry.Agent
-	// Admins are the hashes of all admin keys, when they were read; nil means no change.
-	Admins [][32]byte
+// AgentsAfter returns the agents whose names come after a name, in order. They must not be
+// changed.
+func (s *Snapshot) AgentsAfter(name string) []*Agent {
+	order := s.inOrder
+	if order == nil {
+		return nil
+	}
+	order.once.Do(func() {
+		order.all = make([]*Agent, 0, s.agents.Len())
+		s.EachAgent(func(a *Agent) bool {
+			order.all = append(order.all, a)
+			return true
+		})
+		slices.SortFunc(order.all, func(a, b *Agent) int { return strings.Compare(a.ID, b.ID) })
+	})
+	i, found := slices.BinarySearchFunc(order.all, name, func(a *Agent, name string) int { return strings.Compare(a.ID, name) })
+	if found {
+		i++
+	}
+	return order.all[i:]
 }
 
-// apply returns s with d applied; s stays as it is.
-func (s *Snapshot) apply(d Delta) *Snapshot {
-	next := *s
-	next.revision = d.Revision
-	if len(d.Keys) > 0 || d.Admins != nil {
-		keys, secrets := edit(s.keys), edit(s.secrets)
-		for uid, key := range d.Keys {
-			if old, ok := keys.get(uid); ok {
-				for _, sec := range old.Secrets {
-					secrets.remove(sec.SHA256)
-				}
-			}
-			if key == nil {
-				keys.remove(uid)
-				continue
-			}
-			keys.set(uid, key)
-			for _, sec := range key.Secrets {
-				secrets.set(sec.SHA256, credential{key: key, expires: sec.ExpireTime})
-			}
-		}
-		if d.Admins != nil {
-			for _, hash := range next.admins {
-				secrets.remove(hash)
-			}
-			next.admins = d.Admins
-		}
-		for _, hash := range d.Admins {
-			secrets.set(hash, credential{admin: true})
-		}
-		next.keys, next.secrets = keys.next, secrets.next
-	}
-	if len(d.Agents) > 0 {
-		agents, names := edit(s.agents), edit(s.names)
-		for uid := range d.Agents {
-			if old, ok := agents.get(uid); ok {
-				names.remove(old.ID)
-				for _, alias := range old.Aliases {
-					names.remove(alias)
-				}
-			}
-		}
-		for uid, agent := range d.Agents {
-			if agent == nil {
-				agents.remove(uid)
-				continue
-			}
-			a := &Agent{Agent: agent, Route: registry.ReadRoute(agent)}
-			agents.set(uid, a)
-			names.set(a.ID, a)
-			for _, alias := range a.Aliases {
-				names.set(alias, a)
-			}
-		}
-		next.agents, next.names = agents.next, names.next
-	}
-	return &next
+// EachTeam calls f for every team, in no order, until it returns false.
+func (s *Snapshot) EachTeam(f func(*identity.Team) bool) {
+	s.teams.Each(func(_ uuid.UUID, t *identity.Team) bool { return f(t) })
 }
+
+// IssuerByURL returns the issuer of a URL, a disabled one too.
+func (s *Snapshot) IssuerByURL(url string) (*identity.Issuer, bool) { return s.issuerURLs.Get(url) }
+
+// Issuers returns the issuers, in no order, disabled ones too.
+func (s *Snapshot) Issuers() []*identity.Issuer {
+	all := make([]*identity.Issuer, 0, s.issuers.Len())
+	for _, i := range s.issuers.All() {
+		all = append(all, i)
+	}
+	return all
+}
+
+// Roles returns what a principal was given, in order. It must not be changed.
+func (s *Snapshot) Roles(principal uuid.UUID) []identity.RoleIn {
+	roles, _ := s.roles.Get(principal)
+	return roles
+}
+
+// EachRole calls f for every principal that was given roles, in no order, until it
+// returns false.
+func (s *Snapshot) EachRole(f func(principal uuid.UUID, roles []identity.RoleIn) bool) {
+	s.roles.Each(f)
+}
+
+// Policies returns the policies and grants.
+func (s *Snapshot) Policies() *policy.Set { return s.policies }
+
+// Admins returns the number of admin keys.
+func (s *Snapshot) Admins() int { return len(s.admins) }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -162,7 +163,7 @@ func (s *Store) CreateAgent(ctx context.Context, author string, a registry.Agent
 		if err != nil {
 			return change{}, fmt.Errorf("read team: %w", err)
 		}
-		if err := s.checkNames(ctx, tx, a); err != nil {
+		if err := errors.Join(s.checkNames(ctx, tx, a), s.checkIDTeam(ctx, tx, a)); err != nil {
 			return change{}, err
 		}
 		a.TeamUID, a.Etag = team.UID, newEtag()
@@ -206,6 +207,21 @@ func (s *Store) checkNames(ctx context.Context, tx pgx.Tx, a registry.Agent) err
 	}
 	if len(taken) > 0 {
 		return &registry.NameTakenError{Name: taken[0]}
+	}
+	return nil
+}
+
+// checkIDTeam refuses the name of an agent that another team deleted: policies and grants
+// that name it must not come to be about an agent of somebody else.
+func (s *Store) checkIDTeam(ctx context.Context, tx pgx.Tx, a registry.Agent) error {
+	team, err := s.queries.AgentIDTeam(ctx, tx, a.Name())
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for the last agent of this name: %w", err)
+	case team != identity.TeamName(a.Team):
+		return registry.ErrAgentIDUsed
 	}
 	return nil
 }
@@ -319,9 +335,11 @@ func (s *Store) writeAliases(ctx context.Context, tx pgx.Tx, stored []string, a 
 	return nil
 }
 
-// DeleteAgent implements [registry.Writer].
+// DeleteAgent implements [registry.Writer]. The agent's row in the history comes first,
+// and the keys that were bound to it and its roles have rows of their own after that.
 func (s *Store) DeleteAgent(ctx context.Context, author string, uid uuid.UUID, check func(registry.Agent) error) (int64, error) {
-	return s.configure(ctx, func(ctx context.Context, tx pgx.Tx, _ int64) (change, error) {
+	var last int64
+	_, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, revision int64) (change, error) {
 		a, err := s.agentByUID(ctx, tx, uid)
 		if err != nil {
 			return change{}, err
@@ -333,7 +351,45 @@ func (s *Store) DeleteAgent(ctx context.Context, author string, uid uuid.UUID, c
 		if err != nil {
 			return change{}, err
 		}
+		if last, err = s.deleteAgentKeys(ctx, tx, author, uid, revision, now); err != nil {
+			return change{}, err
+		}
+		h := identity.Holder{Kind: identity.KindAgent, UID: uid, Name: a.Name()}
+		if last, err = s.dropRoles(ctx, tx, author, []identity.Holder{h}, last, now); err != nil {
+			return change{}, err
+		}
 		return change{kind: "agent", verb: "delete", uid: uid, name: a.Name(), author: author, before: agentDoc(a), at: now},
 			s.queries.AgentDelete(ctx, tx, uid)
 	})
+	if err != nil {
+		return 0, err
+	}
+	return last, nil
+}
+
+// deleteAgentKeys removes the keys that are bound to an agent, unless one is enabled, and
+// returns the last revision that it took, or the one given when there is none.
+func (s *Store) deleteAgentKeys(
+	ctx context.Context, tx pgx.Tx, author string, agent uuid.UUID, revision int64, now time.Time,
+) (int64, error) {
+	rows, err := s.queries.KeyListOfAgent(ctx, tx, &agent)
+	if err != nil {
+		return 0, fmt.Errorf("read keys: %w", err)
+	}
+	if len(rows) == 0 {
+		return revision, nil
+	}
+	keys := make([]identity.Key, len(rows))
+	for i, row := range rows {
+		if keys[i] = keyOf(row.Key, row.TeamID, row.AgentID, nil); !keys[i].Disabled {
+			return 0, registry.ErrAgentHasKeys
+		}
+	}
+	if revision, err = s.noteDeletedKeys(ctx, tx, author, keys, revision, now); err != nil {
+		return 0, err
+	}
+	if err := s.queries.KeyDeleteOfAgent(ctx, tx, &agent); err != nil {
+		return 0, fmt.Errorf("remove keys: %w", err)
+	}
+	return revision, nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -80,12 +81,23 @@ func (s *Store) all(ctx context.Context, tx pgx.Tx) (snapshot.Delta, error) {
 	}
 	d.Keys = make(map[uuid.UUID]*identity.Key, len(keys))
 	for _, row := range keys {
-		k := keyOf(row.Key, row.TeamID, nil)
+		k := keyOf(row.Key, row.TeamID, row.AgentID, nil)
 		d.Keys[k.UID] = &k
 	}
 	for _, row := range secrets {
 		k := d.Keys[row.KeyUID] // a foreign key holds that there is one
 		k.Secrets = append(k.Secrets, secretOf(row.SecretSHA256, row.ExpireTime))
+	}
+	certificates, err := s.queries.KeyCertificateSnapshot(ctx, tx)
+	if err != nil {
+		return snapshot.Delta{}, fmt.Errorf("read certificate names: %w", err)
+	}
+	for _, row := range certificates {
+		k := d.Keys[row.KeyUID]
+		k.CertificateNames = append(k.CertificateNames, row.CertificateName)
+	}
+	if err := errors.Join(s.allIdentities(ctx, tx, &d), s.allPolicies(ctx, tx, &d)); err != nil {
+		return snapshot.Delta{}, err
 	}
 	agents, err := s.queries.AgentSnapshot(ctx, tx)
 	if err != nil {
@@ -125,6 +137,29 @@ func (s *Store) allSince(ctx context.Context, tx pgx.Tx, after int64) (snapshot.
 			d.Keys[row.ResourceUID] = nil
 		case "agent":
 			d.Agents[row.ResourceUID] = nil
+		case "team":
+			d.Teams[row.ResourceUID] = nil
+		case "issuer":
+			d.Issuers[row.ResourceUID] = nil
+		case "policy", "grant":
+			d.Policies[row.ResourceUID] = nil
+		}
+	}
+	// These may come and go without being deleted.
+	touched, err := s.queries.ConfigChangeTouched(ctx, tx, after)
+	if err != nil {
+		return snapshot.Delta{}, fmt.Errorf("read changes: %w", err)
+	}
+	for _, row := range touched {
+		switch row.ResourceKind {
+		case "user":
+			if _, ok := d.Users[row.ResourceUID]; !ok {
+				d.Users[row.ResourceUID] = nil
+			}
+		case "roles":
+			if _, ok := d.Roles[row.ResourceUID]; !ok {
+				d.Roles[row.ResourceUID] = nil
+			}
 		}
 	}
 	return d, nil
@@ -144,23 +179,34 @@ func (s *Store) changed(ctx context.Context, tx pgx.Tx, after int64) (snapshot.D
 		Revision: revision,
 		Keys:     map[uuid.UUID]*identity.Key{},
 		Agents:   map[uuid.UUID]*registry.Agent{},
+		Users:    map[uuid.UUID]*identity.User{},
 	}
-	var keys, agents []uuid.UUID
-	admins := false
+	of := map[string][]uuid.UUID{} // the uids of each kind
 	for _, row := range touched {
-		switch row.ResourceKind {
-		case "key":
-			keys = append(keys, row.ResourceUID)
-			d.Keys[row.ResourceUID] = nil // unless it is found below
-		case "agent":
-			agents = append(agents, row.ResourceUID)
-			d.Agents[row.ResourceUID] = nil
-		case "admin_key":
-			admins = true
+		of[row.ResourceKind] = append(of[row.ResourceKind], row.ResourceUID)
+	}
+	keys, agents := of["key"], of["agent"]
+	absent(d.Keys, keys) // unless they are found below
+	absent(d.Agents, agents)
+	if len(of["admin_key"]) > 0 {
+		if d.Admins, err = s.adminKeys(ctx, tx); err != nil {
+			return snapshot.Delta{}, err
 		}
 	}
-	if admins {
-		if d.Admins, err = s.adminKeys(ctx, tx); err != nil {
+	read := func(uids []uuid.UUID, f func(context.Context, pgx.Tx, []uuid.UUID, *snapshot.Delta) error) {
+		if err == nil && len(uids) > 0 {
+			err = f(ctx, tx, uids, &d)
+		}
+	}
+	read(of["team"], s.changedTeams)
+	read(of["user"], s.changedUsers)
+	read(of["issuer"], s.changedIssuers)
+	read(of["roles"], s.changedRoles)
+	if err != nil {
+		return snapshot.Delta{}, err
+	}
+	if len(of["policy"])+len(of["grant"]) > 0 {
+		if err := s.changedPolicies(ctx, tx, of["policy"], of["grant"], &d); err != nil {
 			return snapshot.Delta{}, err
 		}
 	}
@@ -191,9 +237,12 @@ func (s *Store) changedKeys(ctx context.Context, tx pgx.Tx, uids []uuid.UUID, in
 	}
 	keys := make([]identity.Key, len(rows))
 	for i, row := range rows {
-		keys[i] = keyOf(row.Key, row.TeamID, nil)
+		keys[i] = keyOf(row.Key, row.TeamID, row.AgentID, nil)
 	}
 	if err := s.addSecrets(ctx, tx, keys); err != nil {
+		return err
+	}
+	if err := s.addCertificates(ctx, tx, keys); err != nil {
 		return err
 	}
 	for i := range keys {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/pgtest"
+	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/snapshot"
 	"github.com/signalbox-dev/signalbox/internal/store"
@@ -58,6 +60,7 @@ type editor struct {
 	n      int
 	keys   []uuid.UUID
 	agents []uuid.UUID
+	people people
 }
 
 func (e *editor) edit() {
@@ -66,7 +69,9 @@ func (e *editor) edit() {
 	e.n++
 	name := fmt.Sprintf("n%d", e.n)
 	var err error
-	switch pick := e.r.IntN(10); {
+	switch pick := e.r.IntN(16); {
+	case pick >= 10:
+		err = e.people.edit(e, name)
 	case pick == 0:
 		_, _, err = e.s.CreateTeam(ctx, "admin", identity.Team{UID: uuid.New(), ID: name, CreateTime: time.Now(), UpdateTime: time.Now()})
 	case pick == 1 || len(e.keys) == 0:
@@ -81,6 +86,7 @@ func (e *editor) edit() {
 		i := e.r.IntN(len(e.agents))
 		_, err = e.s.DeleteAgent(ctx, "admin", e.agents[i], func(registry.Agent) error { return nil })
 		e.agents = append(e.agents[:i], e.agents[i+1:]...)
+		e.people.gone()
 	case pick <= 6:
 		_, _, err = e.s.UpdateAgent(ctx, "admin", e.agents[e.r.IntN(len(e.agents))], func(a *registry.Agent) (bool, error) {
 			a.DisplayName, a.Aliases = name, []string{name + ".b"}
@@ -109,22 +115,28 @@ func (e *editor) edit() {
 // merge applies a delta to what was read before.
 func merge(d *snapshot.Delta, next snapshot.Delta) {
 	d.Revision = next.Revision
-	for uid, k := range next.Keys {
-		if k == nil {
-			delete(d.Keys, uid)
-		} else {
-			d.Keys[uid] = k
-		}
-	}
-	for uid, a := range next.Agents {
-		if a == nil {
-			delete(d.Agents, uid)
-		} else {
-			d.Agents[uid] = a
-		}
-	}
+	fold(d.Keys, next.Keys, func(k *identity.Key) bool { return k == nil })
+	fold(d.Agents, next.Agents, func(a *registry.Agent) bool { return a == nil })
+	fold(d.Teams, next.Teams, func(t *identity.Team) bool { return t == nil })
+	fold(d.Issuers, next.Issuers, func(i *identity.Issuer) bool { return i == nil })
+	fold(d.Roles, next.Roles, func(roles []identity.RoleIn) bool { return len(roles) == 0 })
+	fold(d.Policies, next.Policies, func(policies []policy.Policy) bool { return len(policies) == 0 })
+	fold(d.Users, next.Users, func(u *identity.User) bool { return u == nil })
+	// Of users who are as their tokens say, a delta may tell or not.
+	maps.DeleteFunc(d.Users, func(uid uuid.UUID, u *identity.User) bool { return !u.Disabled && len(d.Roles[uid]) == 0 })
 	if next.Admins != nil {
 		d.Admins = next.Admins
+	}
+}
+
+// fold applies what changed to a map, and removes what is gone.
+func fold[V any](into, changed map[uuid.UUID]V, gone func(V) bool) {
+	for uid, v := range changed {
+		if gone(v) {
+			delete(into, uid)
+		} else {
+			into[uid] = v
+		}
 	}
 }
 

@@ -114,10 +114,10 @@ func scoped(scope audit.Scope) *where {
 	w := &where{}
 	switch {
 	case scope.All():
-	case scope.Team() != "":
-		w.add("team =", scope.Team())
-	default:
-		w.addRaw("false")
+	case len(scope.Teams()) == 1:
+		w.add("team =", scope.Teams()[0])
+	default: // of none, nothing
+		w.addRaw("team = ANY(" + w.value(scope.Teams()) + "::text[])")
 	}
 	return w
 }

@@ -8,22 +8,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/signalbox-dev/signalbox/internal/cardsign"
 	"github.com/signalbox-dev/signalbox/internal/seal"
+	"github.com/signalbox-dev/signalbox/internal/signkey"
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
 )
 
-var _ cardsign.Store = (*Store)(nil)
+var _ signkey.Store = (*Store)(nil)
 
 // SigningKeys returns the keys of a purpose that are not retired.
-func (s *Store) SigningKeys(ctx context.Context, purpose string, at time.Time) ([]cardsign.StoredKey, error) {
+func (s *Store) SigningKeys(ctx context.Context, purpose string, at time.Time) ([]signkey.StoredKey, error) {
 	rows, err := s.queries.SigningKeyList(ctx, s.pool, dbsqlc.SigningKeyListParams{Purpose: purpose, At: at})
 	if err != nil {
 		return nil, fmt.Errorf("list signing keys: %w", fault(err))
 	}
-	keys := make([]cardsign.StoredKey, len(rows))
+	keys := make([]signkey.StoredKey, len(rows))
 	for i, row := range rows {
-		keys[i] = cardsign.StoredKey{
+		keys[i] = signkey.StoredKey{
 			KID: row.Kid, Public: row.PublicJwk, Private: seal.Sealed{KeyID: row.KekID, Data: row.SealedPrivateKey},
 			CreateTime: row.CreateTime.UTC(), SignTime: row.SignTime.UTC(), RetireTime: moment(row.RetireTime),
 		}
@@ -32,7 +32,7 @@ func (s *Store) SigningKeys(ctx context.Context, purpose string, at time.Time) (
 }
 
 // AddSigningKey makes a key the newest of its purpose.
-func (s *Store) AddSigningKey(ctx context.Context, purpose string, k cardsign.StoredKey, replaces string, retire time.Time) (bool, error) {
+func (s *Store) AddSigningKey(ctx context.Context, purpose string, k signkey.StoredKey, replaces string, retire time.Time) (bool, error) {
 	err := s.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if replaces != "" {
 			n, err := s.queries.SigningKeyRetire(ctx, tx, dbsqlc.SigningKeyRetireParams{Kid: replaces, Purpose: purpose, RetireTime: retire})

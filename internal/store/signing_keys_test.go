@@ -10,31 +10,34 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/signalbox-dev/signalbox/internal/cardsign"
 	"github.com/signalbox-dev/signalbox/internal/pgtest"
 	"github.com/signalbox-dev/signalbox/internal/seal"
+	"github.com/signalbox-dev/signalbox/internal/signkey"
 	"github.com/signalbox-dev/signalbox/internal/store"
 )
 
 var signingEpoch = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-func signingKey(kid string) cardsign.StoredKey {
-	return cardsign.StoredKey{
+// signPurpose is what the keys of these tests are for.
+const signPurpose = "agent-card"
+
+func signingKey(kid string) signkey.StoredKey {
+	return signkey.StoredKey{
 		KID: kid, Public: []byte(`{"kid": "` + kid + `"}`), Private: seal.Sealed{KeyID: "kek", Data: []byte("sealed " + kid)},
 		CreateTime: signingEpoch, SignTime: signingEpoch.Add(time.Minute),
 	}
 }
 
-func addSigningKey(t *testing.T, s cardsign.Store, k cardsign.StoredKey, replaces string, retire time.Time, want bool) {
+func addSigningKey(t *testing.T, s signkey.Store, k signkey.StoredKey, replaces string, retire time.Time, want bool) {
 	t.Helper()
-	if added, err := s.AddSigningKey(t.Context(), cardsign.Purpose, k, replaces, retire); err != nil || added != want {
+	if added, err := s.AddSigningKey(t.Context(), signPurpose, k, replaces, retire); err != nil || added != want {
 		t.Fatalf("add %s for %q: %v, %v, want %v", k.KID, replaces, added, err, want)
 	}
 }
 
-func wantSigningKeys(t *testing.T, s cardsign.Store, at time.Time, want ...cardsign.StoredKey) {
+func wantSigningKeys(t *testing.T, s signkey.Store, at time.Time, want ...signkey.StoredKey) {
 	t.Helper()
-	got, err := s.SigningKeys(t.Context(), cardsign.Purpose, at)
+	got, err := s.SigningKeys(t.Context(), signPurpose, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +86,7 @@ func TestSigningKeys_OfReplicasThatAddAtTheSameTimeOneDoes(t *testing.T) {
 		for i := range 8 {
 			wg.Go(func() {
 				k := signingKey(fmt.Sprintf("%d-%d", round, i))
-				ok, err := s.AddSigningKey(t.Context(), cardsign.Purpose, k, newest, signingEpoch.Add(time.Hour))
+				ok, err := s.AddSigningKey(t.Context(), signPurpose, k, newest, signingEpoch.Add(time.Hour))
 				if err != nil {
 					t.Error(err)
 				}

@@ -133,20 +133,8 @@ func (s *Store) configure(ctx context.Context, f func(ctx context.Context, tx pg
 		if err != nil {
 			return err
 		}
-		before, err := document(c.before)
-		if err != nil {
+		if err := s.note(ctx, tx, revision, c); err != nil {
 			return err
-		}
-		after, err := document(c.after)
-		if err != nil {
-			return err
-		}
-		err = s.queries.ConfigChangeInsert(ctx, tx, dbsqlc.ConfigChangeInsertParams{
-			Revision: revision, ResourceKind: c.kind, ResourceUID: c.uid, ResourceName: c.name, Verb: c.verb,
-			Author: c.author, Reason: c.reason, BeforeState: before, AfterState: after, ChangeTime: c.at,
-		})
-		if err != nil {
-			return fmt.Errorf("append to history: %w", err)
 		}
 		if err := s.queries.ConfigurationNotify(ctx, tx, strconv.FormatInt(revision, 10)); err != nil {
 			return fmt.Errorf("notify replicas: %w", err)
@@ -159,6 +147,36 @@ func (s *Store) configure(ctx context.Context, f func(ctx context.Context, tx pg
 		return revision - 1, nil
 	}
 	return revision, err
+}
+
+// also notes a change that comes along with the one that configure writes, and after it,
+// under a revision of its own, and returns that.
+func (s *Store) also(ctx context.Context, tx pgx.Tx, c change) (int64, error) {
+	revision, err := s.queries.ConfigurationRevisionAdvance(ctx, tx)
+	if err != nil {
+		return 0, fmt.Errorf("advance revision: %w", err)
+	}
+	return revision, s.note(ctx, tx, revision, c)
+}
+
+// note appends a change to the history.
+func (s *Store) note(ctx context.Context, tx pgx.Tx, revision int64, c change) error {
+	before, err := document(c.before)
+	if err != nil {
+		return err
+	}
+	after, err := document(c.after)
+	if err != nil {
+		return err
+	}
+	err = s.queries.ConfigChangeInsert(ctx, tx, dbsqlc.ConfigChangeInsertParams{
+		Revision: revision, ResourceKind: c.kind, ResourceUID: c.uid, ResourceName: c.name, Verb: c.verb,
+		Author: c.author, Reason: c.reason, BeforeState: before, AfterState: after, ChangeTime: c.at,
+	})
+	if err != nil {
+		return fmt.Errorf("append to history: %w", err)
+	}
+	return nil
 }
 
 func document(v any) (json.RawMessage, error) {

@@ -20,16 +20,17 @@ var _ identity.Store = (*Store)(nil)
 type teamDocument struct {
 	Name        string `json:"name"`
 	DisplayName string `json:"display_name"`
+	Disabled    bool   `json:"disabled"`
 	Etag        string `json:"etag"`
 }
 
 func teamDoc(t identity.Team) teamDocument {
-	return teamDocument{Name: t.Name(), DisplayName: t.DisplayName, Etag: t.Etag}
+	return teamDocument{Name: t.Name(), DisplayName: t.DisplayName, Disabled: t.Disabled, Etag: t.Etag}
 }
 
 func teamOf(row dbsqlc.Team) identity.Team {
 	return identity.Team{
-		UID: row.UID, ID: row.TeamID, DisplayName: row.DisplayName, Etag: row.Etag,
+		UID: row.UID, ID: row.TeamID, DisplayName: row.DisplayName, Disabled: row.Disabled, Etag: row.Etag,
 		CreateTime: row.CreateTime.UTC(), UpdateTime: row.UpdateTime.UTC(),
 	}
 }
@@ -104,7 +105,7 @@ func (s *Store) UpdateTeam(
 		}
 		t.Etag = newEtag()
 		err = s.queries.TeamUpdate(ctx, tx, dbsqlc.TeamUpdateParams{
-			UID: uid, DisplayName: t.DisplayName, Etag: t.Etag, UpdateTime: t.UpdateTime,
+			UID: uid, DisplayName: t.DisplayName, Disabled: t.Disabled, Etag: t.Etag, UpdateTime: t.UpdateTime,
 		})
 		return change{
 			kind: "team", verb: "update", uid: uid, name: t.Name(), author: author, before: before, after: teamDoc(t), at: t.UpdateTime,
@@ -114,8 +115,8 @@ func (s *Store) UpdateTeam(
 }
 
 // DeleteTeam implements [identity.TeamStore]. The team's row in the history has the
-// first revision that the deletion takes, and each of its keys one of its own after
-// that, so that replicas learn of every key that is gone.
+// first revision that the deletion takes, and each of its keys and what they hold one of
+// its own after that, so that replicas learn of all that is gone.
 func (s *Store) DeleteTeam(ctx context.Context, author string, uid uuid.UUID, check func(identity.Team) error) (int64, error) {
 	var last int64
 	_, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, revision int64) (change, error) {
@@ -134,7 +135,7 @@ func (s *Store) DeleteTeam(ctx context.Context, author string, uid uuid.UUID, ch
 		if err != nil {
 			return change{}, fmt.Errorf("look for what the team owns: %w", err)
 		}
-		if owns.Agents || owns.EnabledKeys {
+		if owns.Agents || owns.EnabledKeys || owns.Grants || owns.Roles {
 			return change{}, identity.ErrTeamNotEmpty
 		}
 		if last, err = s.deleteTeamKeys(ctx, tx, author, uid, revision, now); err != nil {
@@ -149,7 +150,7 @@ func (s *Store) DeleteTeam(ctx context.Context, author string, uid uuid.UUID, ch
 	return last, nil
 }
 
-// deleteTeamKeys removes the keys of a team and returns the revision of the last one,
+// deleteTeamKeys removes the keys of a team and returns the last revision that it took,
 // or the one given when there is none.
 func (s *Store) deleteTeamKeys(
 	ctx context.Context, tx pgx.Tx, author string, team uuid.UUID, revision int64, now time.Time,
@@ -158,31 +159,12 @@ func (s *Store) deleteTeamKeys(
 	if err != nil {
 		return 0, fmt.Errorf("read keys: %w", err)
 	}
-	if len(rows) == 0 {
-		return revision, nil
-	}
 	keys := make([]identity.Key, len(rows))
 	for i, row := range rows {
-		keys[i] = keyOf(row.Key, row.TeamID, nil)
+		keys[i] = keyOf(row.Key, row.TeamID, row.AgentID, nil)
 	}
-	if err := s.addSecrets(ctx, tx, keys); err != nil {
+	if revision, err = s.noteDeletedKeys(ctx, tx, author, keys, revision, now); err != nil {
 		return 0, err
-	}
-	for _, k := range keys {
-		if revision, err = s.queries.ConfigurationRevisionAdvance(ctx, tx); err != nil {
-			return 0, fmt.Errorf("advance revision: %w", err)
-		}
-		before, err := document(keyDoc(k))
-		if err != nil {
-			return 0, err
-		}
-		err = s.queries.ConfigChangeInsert(ctx, tx, dbsqlc.ConfigChangeInsertParams{
-			Revision: revision, ResourceKind: "key", ResourceUID: k.UID, ResourceName: k.Name(), Verb: "delete",
-			Author: author, BeforeState: before, ChangeTime: now,
-		})
-		if err != nil {
-			return 0, fmt.Errorf("append to history: %w", err)
-		}
 	}
 	if err := s.queries.KeyDeleteOfTeam(ctx, tx, team); err != nil {
 		return 0, fmt.Errorf("remove keys: %w", err)

@@ -1,5 +1,7 @@
-// Package tlscert serves a certificate from files and follows them when they change, so
-// that renewing a certificate needs no restart. It makes no certificates.
+// Package tlscert serves TLS with what is in files: a certificate, and the authorities
+// of clients that show certificates of their own. It follows the files when they change,
+// so that renewing a certificate or replacing an authority needs no restart. It makes no
+// certificates.
 package tlscert
 
 import (
@@ -22,17 +24,30 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/clock"
 )
 
-// maxFileSize is room for long chains.
-const maxFileSize = 1 << 20
+const (
+	// maxFileSize is room for long chains and many authorities.
+	maxFileSize = 1 << 20
+	// maxListSize is room for a hundred thousand revoked certificates.
+	maxListSize = 8 << 20
+)
 
-// Config says where the certificate is.
+// Config says where the certificates are.
 type Config struct {
 	// CertFile has the certificate and the chain above it, KeyFile its private key, both
 	// in PEM. They may be the same file. Required.
 	CertFile, KeyFile string
+	// ClientCAFile has the authorities of client certificates, in PEM; empty means that
+	// no client is asked for one.
+	ClientCAFile string
+	// ClientCRLFile has revocation lists, several in PEM or one in DER; empty means none.
+	// It needs ClientCAFile.
+	ClientCRLFile string
+	// RequireClient refuses the handshake of clients without a certificate. It needs
+	// ClientCAFile.
+	RequireClient bool
 	// Poll is the time between two looks at the files; 0 means 5 s.
 	Poll time.Duration
-	// Clock tells whether the certificate has expired; nil means the machine's.
+	// Clock tells whether a certificate has expired; nil means the machine's.
 	Clock clock.Clock
 	// Logger gets changes and what is wrong with them; nil discards.
 	Logger *slog.Logger
@@ -41,25 +56,55 @@ type Config struct {
 	Checked func(error)
 }
 
-// Reloader serves the newest certificate that could be read. It is safe for concurrent
+// Reloader serves the newest certificates that could be read. It is safe for concurrent
 // use.
 type Reloader struct {
 	cfg     Config
 	current atomic.Pointer[tls.Certificate]
+	clients atomic.Pointer[clients] // nil without authorities of clients
+	conns   connections
 
-	mu     sync.Mutex
+	mu        sync.Mutex
+	ofServer  followed
+	ofClients followed
+}
+
+// followed is what is known of files that are used together.
+type followed struct {
 	served fingerprint // of what is served
 	broken fingerprint // of what was found last and could not be used
 	told   bool        // that broken is broken
 }
 
-// fingerprint tells contents of the two files apart, an unreadable file from another.
+// fingerprint tells contents of files apart, an unreadable file from another.
 type fingerprint [sha256.Size]byte
 
-// New loads the certificate.
+// look decides what becomes of what was found in the files. Files that cannot be used
+// are told about when the next look finds them the same: between the two writes of
+// whoever replaces both files they never fit.
+func (f *followed) look(found fingerprint, err error) (use, tell bool) {
+	switch {
+	case found == f.served:
+		f.broken, f.told = fingerprint{}, false
+	case err == nil:
+		*f = followed{served: found}
+		return true, false
+	case found != f.broken:
+		f.broken, f.told = found, false
+	case !f.told:
+		f.told = true
+		return false, true
+	}
+	return false, false
+}
+
+// New loads the certificates.
 func New(ctx context.Context, cfg Config) (*Reloader, error) {
 	if cfg.CertFile == "" || cfg.KeyFile == "" {
 		return nil, errors.New("tlscert: Config.CertFile and Config.KeyFile are required")
+	}
+	if cfg.ClientCAFile == "" && (cfg.ClientCRLFile != "" || cfg.RequireClient) {
+		return nil, errors.New("tlscert: Config.ClientCRLFile and Config.RequireClient need Config.ClientCAFile")
 	}
 	if cfg.Poll == 0 {
 		cfg.Poll = 5 * time.Second
@@ -73,7 +118,18 @@ func New(ctx context.Context, cfg Config) (*Reloader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.serve(ctx, cert, found)
+	r.serve(ctx, cert)
+	r.ofServer.served = found
+	if cfg.ClientCAFile == "" {
+		return r, nil
+	}
+	accepted, found, err := r.readClients()
+	if err != nil {
+		return nil, err
+	}
+	r.accept(ctx, accepted)
+	r.ofClients.served = found
+	r.tellOfExpiredLists(ctx)
 	return r, nil
 }
 
@@ -91,30 +147,39 @@ func (r *Reloader) Run(ctx context.Context) error {
 	}
 }
 
-// Check looks at the files once. Files that cannot be used are not served, and are told
-// about when the next look finds them the same: between the two writes of whoever
-// replaces both files they never fit.
+// Check looks at the files once, and closes the connections of [Reloader.Listen] whose
+// client certificates are not accepted any more.
 func (r *Reloader) Check(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// What is in the files is compared, not their times: these are coarse, may be kept by
 	// copying, and are those of links where a link is what changes.
 	cert, found, err := r.read()
-	switch {
-	case found == r.served:
-		r.broken, r.told = fingerprint{}, false
-	case err == nil:
-		r.serve(ctx, cert, found)
-		r.broken, r.told = fingerprint{}, false
+	switch use, tell := r.ofServer.look(found, err); {
+	case use:
+		r.serve(ctx, cert)
 		r.checked(nil)
-	case found != r.broken:
-		r.broken, r.told = found, false
-	case !r.told:
-		r.told = true
+	case tell:
 		r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "the new TLS certificate cannot be used, serving the one before",
 			slog.Any("error", err), slog.Time("served_until", r.NotAfter()))
 		r.checked(err)
 	}
+	if r.cfg.ClientCAFile == "" {
+		return
+	}
+	accepted, found, err := r.readClients()
+	use, tell := r.ofClients.look(found, err)
+	switch {
+	case use:
+		r.accept(ctx, accepted)
+		r.checked(nil)
+	case tell:
+		r.cfg.Logger.LogAttrs(ctx, slog.LevelError, "the new authorities of client certificates cannot be used, keeping those before",
+			slog.Any("error", err))
+		r.checked(err)
+	}
+	r.tellOfExpiredLists(ctx)
+	r.closeRefused(ctx, use)
 }
 
 func (r *Reloader) checked(err error) {
@@ -123,9 +188,8 @@ func (r *Reloader) checked(err error) {
 	}
 }
 
-func (r *Reloader) serve(ctx context.Context, cert *tls.Certificate, found fingerprint) {
+func (r *Reloader) serve(ctx context.Context, cert *tls.Certificate) {
 	r.current.Store(cert)
-	r.served = found
 	leaf := cert.Leaf
 	attrs := []slog.Attr{
 		slog.String("file", r.cfg.CertFile), slog.String("subject", leaf.Subject.String()), slog.Any("dns_names", leaf.DNSNames),
@@ -142,25 +206,13 @@ func (r *Reloader) serve(ctx context.Context, cert *tls.Certificate, found finge
 
 // read reads both files. What it found is told also where it is of no use.
 func (r *Reloader) read() (*tls.Certificate, fingerprint, error) {
-	h := sha256.New()
-	certText, certErr := readFile(r.cfg.CertFile)
-	keyText, keyErr := readFile(r.cfg.KeyFile)
-	for _, part := range []struct {
-		text []byte
-		err  error
-	}{{certText, certErr}, {keyText, keyErr}} {
-		if part.err != nil {
-			part.text = []byte(part.err.Error())
-		}
-		_, _ = fmt.Fprintf(h, "%t %d ", part.err == nil, len(part.text))
-		_, _ = h.Write(part.text)
-	}
-	found := fingerprint(h.Sum(nil))
-	if err := errors.Join(wrap("certificate", certErr), wrap("private key", keyErr)); err != nil {
+	cert, key := readFile(r.cfg.CertFile, maxFileSize), readFile(r.cfg.KeyFile, maxFileSize)
+	found := fingerprintOf(cert, key)
+	if err := errors.Join(wrap("certificate", cert.err), wrap("private key", key.err)); err != nil {
 		return nil, found, err
 	}
-	cert, err := r.pair(certText, keyText)
-	return cert, found, err
+	pair, err := r.pair(cert.text, key.text)
+	return pair, found, err
 }
 
 func wrap(what string, err error) error {
@@ -170,17 +222,36 @@ func wrap(what string, err error) error {
 	return fmt.Errorf("read the TLS %s: %w", what, err)
 }
 
-func readFile(path string) ([]byte, error) {
+// contents is what reading a file gave.
+type contents struct {
+	text []byte
+	err  error
+}
+
+func readFile(path string, limit int64) contents {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return contents{err: err}
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err == nil && len(text) > maxFileSize {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFileSize)
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		return contents{err: fmt.Errorf("%s is larger than %d bytes", path, limit)}
 	}
-	return text, err
+	return contents{text, err}
+}
+
+func fingerprintOf(files ...contents) fingerprint {
+	h := sha256.New()
+	for _, file := range files {
+		text := file.text
+		if file.err != nil {
+			text = []byte(file.err.Error())
+		}
+		_, _ = fmt.Fprintf(h, "%t %d ", file.err == nil, len(text))
+		_, _ = h.Write(text)
+	}
+	return fingerprint(h.Sum(nil))
 }
 
 // pair reads the contents, and says of which file it is what is wrong.
@@ -241,9 +312,15 @@ func (r *Reloader) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error
 
 // TLS returns how to serve with the certificate: HTTP/2 and HTTP/1.1, TLS 1.2 or newer.
 func (r *Reloader) TLS() *tls.Config {
-	return &tls.Config{
+	cfg := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
+		Time:           r.cfg.Clock.Now,
 		GetCertificate: r.GetCertificate,
 	}
+	if r.clients.Load() != nil {
+		cfg.GetConfigForClient = r.forClient
+		cfg.SessionTicketsDisabled = true // see forClient
+	}
+	return cfg
 }

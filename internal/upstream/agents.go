@@ -26,6 +26,9 @@ const defaultTransports = 1024
 // sweepPause keeps the looks for what is needed no more apart.
 const sweepPause = time.Second
 
+// defaultExchanged is how many tokens that were exchanged are kept.
+const defaultExchanged = 10_000
+
 // Registered gives the agents that there are.
 type Registered interface {
 	// AgentOf returns the agent of a uid as it is now.
@@ -48,6 +51,14 @@ type AgentsConfig struct {
 	// MaxTransports is how many configurations of TLS have connections at a time; beyond
 	// it those that were asked for longest ago are given up. 0 means 1024.
 	MaxTransports int
+	// Identities makes tokens of the gateway's own; agents that want one cannot be called
+	// without it.
+	Identities httpauth.Identities
+	// ExchangeOrigins are the origins of token endpoints that may see the tokens of all
+	// callers. Others see only those of their own issuer.
+	ExchangeOrigins []string
+	// MaxExchanged is how many tokens that were exchanged are kept; 0 means 10 000.
+	MaxExchanged int
 	// TokenWait bounds how long a call waits for a token; 0 means 5 s.
 	TokenWait time.Duration
 	// Clock tells the time; nil means the machine's.
@@ -57,8 +68,9 @@ type AgentsConfig struct {
 // Agents is the way to each agent: with its credential, and over connections of its
 // configuration of TLS, which agents of the same configuration share.
 type Agents struct {
-	cfg  AgentsConfig
-	ways sync.Map // uuid.UUID → *way
+	cfg       AgentsConfig
+	ways      sync.Map // uuid.UUID → *way
+	exchanged *httpauth.Exchanged
 
 	background context.Context //nolint:containedctx // the life of what is fetched beside calls
 	stop       context.CancelFunc
@@ -95,7 +107,10 @@ func NewAgents(cfg AgentsConfig) (*Agents, error) {
 	if cfg.MaxTransports == 0 {
 		cfg.MaxTransports = defaultTransports
 	}
-	a := &Agents{cfg: cfg, shared: map[[32]byte]*sharedTransport{}}
+	if cfg.MaxExchanged == 0 {
+		cfg.MaxExchanged = defaultExchanged
+	}
+	a := &Agents{cfg: cfg, shared: map[[32]byte]*sharedTransport{}, exchanged: httpauth.NewExchanged(cfg.MaxExchanged)}
 	a.background, a.stop = context.WithCancel(context.Background())
 	return a, nil
 }
@@ -161,6 +176,7 @@ func (a *Agents) make(agent *registry.Agent) *way {
 	}
 	signer, err := httpauth.New(httpauth.Config{
 		Client: a.tokenClient(agent, w), Background: a.background, Go: a.begin, Wait: a.cfg.TokenWait, Clock: a.cfg.Clock,
+		Agent: agent.Name(), Identities: a.cfg.Identities, Exchanged: a.exchanged, ExchangeOrigins: a.cfg.ExchangeOrigins,
 	}, agent.Credential, secret)
 	if err != nil {
 		w.RoundTripper = failing{&httpauth.Error{Why: httpauth.Unreadable, Problem: "the credential for the agent is of a kind that this version does not know", Err: err}}

@@ -46,7 +46,8 @@ func (s *signing) RoundTrip(req *http.Request) (*http.Response, error) {
 			Problem: "the agent's credential is not for the host that its card names; its owner can add that to extra_origins",
 		}
 	}
-	used, err := s.signer.Sign(req)
+	caller := callerOf(req.Context())
+	used, err := s.signer.Sign(req, caller)
 	if err != nil {
 		return nil, err
 	}
@@ -54,21 +55,20 @@ func (s *signing) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, _ := s.signer.(*httpauth.Tokens)
-	if tokens != nil && forbidden(resp) {
-		tokens.Doubted(used)
+	if used != nil && forbidden(resp) {
+		used.Doubted()
 	}
 	if !unauthenticated(resp) {
 		return resp, nil
 	}
-	if tokens != nil && (req.Body == nil || req.GetBody != nil) && tokens.Refused(used) {
+	if used != nil && (req.Body == nil || req.GetBody != nil) && used.Refused() {
 		again := req.Clone(req.Context())
 		if req.GetBody != nil {
 			if again.Body, err = req.GetBody(); err != nil {
 				return nil, refuse(resp)
 			}
 		}
-		if _, err := s.signer.Sign(again); err != nil {
+		if _, err := s.signer.Sign(again, caller); err != nil {
 			discard(resp)
 			return nil, err
 		}

@@ -1,78 +1,80 @@
 package interceptor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"connectrpc.com/connect"
-	"github.com/google/uuid"
 
 	errorv1 "github.com/signalbox-dev/signalbox/gen/signalbox/error/v1"
 	"github.com/signalbox-dev/signalbox/internal/api/fault"
+	"github.com/signalbox-dev/signalbox/internal/authn"
 	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/snapshot"
 )
-
-// Authenticator knows whose a secret is.
-type Authenticator interface {
-	// Authenticate fails with [identity.ErrCredentialsInvalid],
-	// [identity.ErrKeyDisabled] or [identity.ErrKeyExpired].
-	Authenticate(secret string, now time.Time) (identity.Principal, error)
-}
-
-// challenge tells a caller how to give a credential.
-const challenge = `Bearer realm="signalbox"`
 
 // Gate lets only callers with a valid credential pass.
 type Gate struct {
-	// Current returns who knows the credentials now.
-	Current func() Authenticator
+	// Callers tells who calls under the configuration that Current returns.
+	Callers *authn.Authenticator
+	Current func() *snapshot.Snapshot
 	// Stale tells that Current cannot be relied on any more; nil means never.
 	Stale func() bool
 	// Clock tells the time.
 	Clock clock.Clock
-	// Used is told of each use of a key.
-	Used func(uuid.UUID)
+	// PublicURL is where the gateway is reached; empty means where the caller reached it.
+	PublicURL string
 }
 
 // errStale refuses calls of a replica that does not know whether keys still hold.
 var errStale = errors.New("this replica could not confirm its configuration for too long; try another one, or again later")
 
-// authenticate returns whose a secret is.
-func (g Gate) authenticate(secret string) (identity.Principal, error) {
+// authenticate returns whose a credential is.
+func (g Gate) authenticate(ctx context.Context, c authn.Credential) (identity.Principal, error) {
 	if g.Stale != nil && g.Stale() {
 		return identity.Principal{}, errStale
 	}
-	return g.Current().Authenticate(secret, g.Clock.Now())
+	return g.Callers.Authenticate(ctx, g.Current(), c, g.Clock.Now())
+}
+
+// confirm returns what is wrong with a credential that held before.
+func (g Gate) confirm(c authn.Credential, p *identity.Principal) error {
+	if g.Stale != nil && g.Stale() {
+		return errStale
+	}
+	return g.Callers.Confirm(g.Current(), c, p, g.Clock.Now())
 }
 
 // Request returns the gate for a handler. It runs before the body of a request is read.
 func (g Gate) Request() connect.RequestGateFunc {
 	return func(ctx context.Context, _ connect.Spec, peer connect.Peer, header http.Header) (context.Context, error) {
 		call := FromContext(ctx)
-		secret, err := credential(header)
+		shown, err := credential(header)
+		shown.TLS = call.TLS
 		if err == nil {
-			call.Principal, err = g.authenticate(secret)
+			call.Principal, err = g.authenticate(ctx, shown)
 		}
 		if err != nil {
 			refusal := unauthenticated(err)
 			if refusal.Code() == connect.CodeUnauthenticated && peer.Protocol == connect.ProtocolConnect {
 				// gRPC would send it as a trailer, where HTTP forbids it.
-				refusal.Meta().Set("WWW-Authenticate", challenge)
+				resource := g.PublicURL
+				if resource == "" {
+					resource = call.Origin
+				}
+				refusal.Meta().Set("WWW-Authenticate", authn.Challenge(g.Current(), resource, authn.Explain(err)))
 			}
 			call.Answered = true
 			call.Failed(refusal)
 			return nil, refusal
 		}
 		call.Record.identify(call.Principal)
-		if call.Principal.Kind == identity.KindKey {
-			g.Used(call.Principal.UID)
-		}
 		call.Confirm = func() error {
-			if _, err := g.authenticate(secret); err != nil {
+			if err := g.confirm(shown, &call.Principal); err != nil {
 				return unauthenticated(err)
 			}
 			return nil
@@ -85,7 +87,7 @@ func (g Gate) Request() connect.RequestGateFunc {
 var errTwoCredentials = errors.New("authorization and x-api-key hold different credentials")
 
 // credential returns the secret that a request carries.
-func credential(header http.Header) (string, error) {
+func credential(header http.Header) (authn.Credential, error) {
 	bearer, other := "", false
 	if values := header.Values("Authorization"); len(values) > 0 {
 		scheme, rest, _ := strings.Cut(values[0], " ")
@@ -97,33 +99,25 @@ func credential(header http.Header) (string, error) {
 	apiKey := strings.TrimSpace(header.Get("X-Api-Key"))
 	switch {
 	case other:
-		return "", identity.ErrCredentialsInvalid
+		return authn.Credential{}, identity.ErrCredentialsInvalid
 	case bearer != "" && apiKey != "" && bearer != apiKey:
-		return "", errTwoCredentials
-	case bearer != "":
-		return bearer, nil
-	case apiKey != "":
-		return apiKey, nil
+		return authn.Credential{}, errTwoCredentials
 	}
-	return "", identity.ErrCredentialsMissing
+	secret := cmp.Or(bearer, apiKey)
+	return authn.Credential{Secret: secret, Given: secret != ""}, nil
 }
 
 // unauthenticated maps why a caller is not known.
 func unauthenticated(err error) *connect.Error {
-	reason, text := errorv1.Reason_REASON_CREDENTIALS_INVALID,
-		`the credential is not known here; send the key as "Authorization: Bearer sb_…"`
 	switch {
 	case errors.Is(err, errStale):
 		return fault.New(connect.CodeUnavailable, errorv1.Reason_REASON_CONFIGURATION_STALE, err.Error(), nil)
-	case errors.Is(err, identity.ErrCredentialsMissing):
-		reason, text = errorv1.Reason_REASON_CREDENTIALS_MISSING,
-			`a key is needed; send it as "Authorization: Bearer sb_…" or as x-api-key`
-	case errors.Is(err, identity.ErrKeyDisabled):
-		reason, text = errorv1.Reason_REASON_KEY_DISABLED, "the key is disabled"
-	case errors.Is(err, identity.ErrKeyExpired):
-		reason, text = errorv1.Reason_REASON_KEY_EXPIRED, "the key has expired, or was replaced by a rotation whose overlap has ended"
 	case errors.Is(err, errTwoCredentials):
-		text = err.Error()
+		return fault.New(connect.CodeUnauthenticated, errorv1.Reason_REASON_CREDENTIALS_INVALID, err.Error(), nil)
 	}
-	return fault.New(connect.CodeUnauthenticated, reason, text, nil)
+	r, code := authn.Explain(err), connect.CodeUnauthenticated
+	if r.Unavailable {
+		code = connect.CodeUnavailable
+	}
+	return fault.New(code, errorv1.Reason(errorv1.Reason_value["REASON_"+r.Reason]), r.Text, nil)
 }

@@ -4,6 +4,8 @@ package interceptor
 
 import (
 	"context"
+	"crypto/tls"
+	"net/netip"
 
 	"connectrpc.com/connect"
 
@@ -16,6 +18,13 @@ import (
 type Call struct {
 	// Principal is who calls, once it is known.
 	Principal identity.Principal
+	// Method is the last part of the path, and Source the caller's address.
+	Method string
+	Source netip.Addr
+	// Origin is the scheme and authority that the caller used, and TLS the state of the
+	// connection; nil without TLS.
+	Origin string
+	TLS    *tls.ConnectionState
 	// Confirm, once the principal is known, tells whether the credential still holds. It
 	// returns what a new call with it would be refused with.
 	Confirm func() error

@@ -128,14 +128,21 @@ func (r *Recording) ready() error {
 	return nil
 }
 
+// Decision returns the name of the decision about the call.
+func (r *Recording) Decision() string {
+	if r == nil {
+		return ""
+	}
+	return "decisions/" + r.opening.Invocation.String()
+}
+
 // Decide notes what was decided about the call. When it is permitted, the call is in the
 // record from then on; the error is ErrRecordUnavailable when there is no room, and then
-// nothing may be done. The revision of the decision is filled in.
+// nothing may be done.
 func (r *Recording) Decide(d audit.Decision) error {
 	if r == nil {
 		return nil
 	}
-	d.Revision = r.cfg.Revision()
 	if r.opened {
 		// Of several decisions the first one that denies is what counts, else the first.
 		if !d.Permitted && r.end.Decision == nil {

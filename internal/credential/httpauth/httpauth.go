@@ -13,6 +13,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/internal/clock"
 	"github.com/signalbox-dev/signalbox/internal/credential"
+	"github.com/signalbox-dev/signalbox/internal/identity"
 )
 
 // Why says what went wrong with a credential, for programs to read.
@@ -34,6 +35,12 @@ const (
 	TokenInvalid Why = "TOKEN_REPLY_INVALID" //nolint:gosec // a name and no credential
 	// AgentRefused: the agent refused the credential.
 	AgentRefused Why = "REFUSED_BY_AGENT"
+	// NoIdentity: the gateway could not make a token of its own.
+	NoIdentity Why = "IDENTITY_TOKEN_UNAVAILABLE"
+	// CallerTokenRequired: the caller has no token that could be exchanged.
+	CallerTokenRequired Why = "CALLER_TOKEN_REQUIRED" //nolint:gosec // a name and no credential
+	// CallerTokenForeign: the token endpoint is none of the issuer of the caller's token.
+	CallerTokenForeign Why = "CALLER_TOKEN_NOT_FOR_ENDPOINT"
 )
 
 // Error says why a request has no credential that the agent takes. Its text holds no
@@ -60,9 +67,10 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Signer puts a credential onto requests.
 type Signer interface {
-	// Sign sets the headers of a request that carry the credential. used is the token
-	// that was used, where there is one that may be replaced.
-	Sign(req *http.Request) (used *Token, err error)
+	// Sign sets the headers of a request that carry the credential. caller is whom the
+	// request is made for; nil when the gateway asks by itself. used is the token that was
+	// used, where there is one that may be replaced.
+	Sign(req *http.Request, caller *identity.Principal) (used *Token, err error)
 }
 
 // Config says how a Signer works.
@@ -75,6 +83,17 @@ type Config struct {
 	Background context.Context //nolint:containedctx // the life of what is fetched, not of a call
 	// Go runs a function beside the calls.
 	Go func(func())
+	// Agent is the agent's name, "agents/{agent}", for whom tokens of the gateway's own
+	// are. Required for them.
+	Agent string
+	// Identities makes tokens of the gateway's own. Required for them, and to show one when
+	// tokens are exchanged.
+	Identities Identities
+	// Exchanged keeps what was exchanged. Required for that.
+	Exchanged *Exchanged
+	// ExchangeOrigins are those of token endpoints that may see the token of every caller.
+	// Others see those of their own issuer.
+	ExchangeOrigins []string
 	// Wait bounds how long a call waits for a token; 0 means 5 s.
 	Wait time.Duration
 	// FetchTimeout bounds one question for a token; 0 means 10 s.
@@ -103,12 +122,32 @@ func New(cfg Config, c *credential.Credential, secret credential.Secret) (Signer
 			sessionToken: string(secret.SessionToken), clock: cfg.Clock,
 		}, nil
 	case credential.OAuth2, credential.Google, credential.Entra:
-		if cfg.Client == nil || cfg.Background == nil || cfg.Go == nil {
-			return nil, errors.New("httpauth: Config.Client, Config.Background and Config.Go are required")
+		if err := cfg.canFetch(); err != nil {
+			return nil, err
 		}
 		return newTokens(cfg, fetcher(cfg.Client, c, secret)), nil
+	case credential.IdentityToken:
+		if cfg.Identities == nil || cfg.Agent == "" {
+			return nil, errors.New("httpauth: Config.Identities and Config.Agent are required")
+		}
+		return newIdentified(cfg, c, secret), nil
+	case credential.TokenExchange:
+		if cfg.Exchanged == nil || c.ActorToken && cfg.Identities == nil {
+			return nil, errors.New("httpauth: Config.Exchanged is required, and Config.Identities to show who the gateway is")
+		}
+		if err := cfg.canFetch(); err != nil {
+			return nil, err
+		}
+		return newExchange(cfg, c, secret), nil
 	}
 	return nil, fmt.Errorf("no such kind of credential: %q", c.Kind)
+}
+
+func (c *Config) canFetch() error {
+	if c.Client == nil || c.Background == nil || c.Go == nil {
+		return errors.New("httpauth: Config.Client, Config.Background and Config.Go are required")
+	}
+	return nil
 }
 
 // header is a credential that is the same in each request.
@@ -118,7 +157,7 @@ type header struct {
 }
 
 // Sign sets the header.
-func (h header) Sign(req *http.Request) (*Token, error) {
+func (h header) Sign(req *http.Request, _ *identity.Principal) (*Token, error) {
 	req.Header[h.name] = h.value
 	return nil, nil
 }

@@ -59,7 +59,7 @@ func sign(t *testing.T, s httpauth.Signer) (http.Header, *httpauth.Token, error)
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := s.Sign(req)
+	token, err := s.Sign(req, nil)
 	return req.Header, token, err
 }
 
@@ -374,21 +374,20 @@ func TestTokens_ARefusedOneIsReplacedNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{life: 3600}
 		s := tokens(t, i)
-		replace := s.(*httpauth.Tokens)
 		first := shows(t, s, "tok1")
-		if !replace.Refused(first) {
+		if !first.Refused() {
 			t.Error("a refused token is kept")
 		}
 		second := shows(t, s, "tok2")
-		if !replace.Refused(first) {
+		if !first.Refused() {
 			t.Error("another call with the old token may not try again")
 		}
-		if replace.Refused(second) {
+		if second.Refused() {
 			t.Error("an agent that refuses all tokens makes a flood of questions")
 		}
 		shows(t, s, "tok2")
 		time.Sleep(11 * time.Second)
-		replace.Doubted(second)
+		second.Doubted()
 		shows(t, s, "tok2") // it may be good for other calls
 		synctest.Wait()
 		shows(t, s, "tok3")
@@ -406,7 +405,7 @@ func TestTokens_ACallThatEndsDoesNotEndTheQuestion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Sign(req); !errors.Is(err, left) {
+		if _, err := s.Sign(req, nil); !errors.Is(err, left) {
 			t.Errorf("got %v", err)
 		}
 		close(i.slow)

@@ -60,21 +60,8 @@ func googleSource(c *credential.Credential, secret credential.Secret) func(conte
 // asked asks with a client, and tells of a failure only what may be told.
 func asked(client *http.Client, tokenURL string, source func(context.Context) (*oauth2.Token, error)) fetch {
 	return func(ctx context.Context) (string, time.Duration, error) {
-		own := *client
 		question := &bound{ctx: ctx, next: client.Transport}
-		own.Transport = question
-		token, err := source(context.WithValue(ctx, oauth2.HTTPClient, &own))
-		if err != nil {
-			return "", 0, plainly(ctx, host(tokenURL), err, question.err)
-		}
-		value := token.AccessToken
-		if value == "" || len(value) > maxToken || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return "", 0, &Error{Why: TokenInvalid, Problem: "the token endpoint " + host(tokenURL) + " answered without a token that can be sent"}
-		}
-		if token.Expiry.IsZero() {
-			return value, 0, nil
-		}
-		return value, max(time.Until(token.Expiry), time.Second), nil
+		return question.ask(client, tokenURL, source, func(*oauth2.Token) bool { return true })
 	}
 }
 
@@ -84,6 +71,26 @@ type bound struct {
 	ctx  context.Context //nolint:containedctx // of the question, which is its life
 	next http.RoundTripper
 	err  error
+	// style is how the last request showed the client's secret.
+	style oauth2.AuthStyle
+}
+
+// ask gets a token from a source, and takes it when it is good.
+func (b *bound) ask(client *http.Client, tokenURL string, source func(context.Context) (*oauth2.Token, error), good func(*oauth2.Token) bool) (string, time.Duration, error) {
+	own := *client
+	own.Transport = b
+	token, err := source(context.WithValue(b.ctx, oauth2.HTTPClient, &own))
+	if err != nil {
+		return "", 0, plainly(b.ctx, host(tokenURL), err, b.err)
+	}
+	value := token.AccessToken
+	if value == "" || len(value) > maxToken || !good(token) || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", 0, &Error{Why: TokenInvalid, Problem: "the token endpoint " + host(tokenURL) + " answered without a token that can be sent"}
+	}
+	if token.Expiry.IsZero() {
+		return value, 0, nil
+	}
+	return value, max(time.Until(token.Expiry), time.Second), nil
 }
 
 // RoundTrip sends a request.
@@ -91,6 +98,10 @@ func (b *bound) RoundTrip(req *http.Request) (*http.Response, error) {
 	next := b.next
 	if next == nil {
 		next = http.DefaultTransport
+	}
+	b.style = oauth2.AuthStyleInParams
+	if req.Header.Get("Authorization") != "" {
+		b.style = oauth2.AuthStyleInHeader
 	}
 	resp, err := next.RoundTrip(req.WithContext(b.ctx))
 	b.err = err

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/clock"
+	"github.com/signalbox-dev/signalbox/internal/identity"
 )
 
 const (
@@ -29,7 +30,7 @@ type sigV4 struct {
 }
 
 // Sign signs the request as it stands: what is set later is not signed.
-func (s *sigV4) Sign(req *http.Request) (*Token, error) {
+func (s *sigV4) Sign(req *http.Request, _ *identity.Principal) (*Token, error) {
 	body, err := bodyHash(req)
 	if err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func TestSigV4_SignsAsThePublishedSuite(t *testing.T) {
 			if tc.contentType != "" {
 				req.Header.Set("Content-Type", tc.contentType)
 			}
-			if _, err := s.Sign(req); err != nil {
+			if _, err := s.Sign(req, nil); err != nil {
 				t.Fatal(err)
 			}
 			signed := tc.signed
@@ -83,7 +83,7 @@ func TestSigV4_SignsSessionTokenHostAndEscapedPath(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Sign(req); err != nil {
+		if _, err := s.Sign(req, nil); err != nil {
 			t.Fatal(err)
 		}
 		if req.Header.Get("X-Amz-Security-Token") != "session" || !strings.Contains(req.Header.Get("Authorization"), "SignedHeaders=host;x-amz-date;x-amz-security-token,") {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/signalbox-dev/signalbox/internal/identity"
 )
 
 const (
@@ -29,6 +31,7 @@ const (
 
 // Token is a token that was fetched.
 type Token struct {
+	of     *tokens
 	header []string // "Bearer …"
 	// From refresh on another one is fetched beside the calls, and from expire on this
 	// one is not used.
@@ -38,9 +41,9 @@ type Token struct {
 // fetch asks for a token and returns how long it is good for; 0 when that is not told.
 type fetch func(context.Context) (token string, life time.Duration, err error)
 
-// Tokens fetches tokens, each once however many calls wait for it, and keeps them until
+// tokens fetches tokens, each once however many calls wait for it, and keeps them until
 // shortly before they end.
-type Tokens struct {
+type tokens struct {
 	cfg   Config
 	fetch fetch
 
@@ -62,18 +65,18 @@ type flight struct {
 	err   error
 }
 
-func newTokens(cfg Config, f fetch) *Tokens {
+func newTokens(cfg Config, f fetch) *tokens {
 	if cfg.Wait == 0 {
 		cfg.Wait = defaultWait
 	}
 	if cfg.FetchTimeout == 0 {
 		cfg.FetchTimeout = defaultFetch
 	}
-	return &Tokens{cfg: cfg, fetch: f}
+	return &tokens{cfg: cfg, fetch: f}
 }
 
 // Sign sets a token.
-func (t *Tokens) Sign(req *http.Request) (*Token, error) {
+func (t *tokens) Sign(req *http.Request, _ *identity.Principal) (*Token, error) {
 	token, err := t.token(req.Context())
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func (t *Tokens) Sign(req *http.Request) (*Token, error) {
 }
 
 // token returns a token that is good. It waits for no longer than Config.Wait.
-func (t *Tokens) token(ctx context.Context) (*Token, error) {
+func (t *tokens) token(ctx context.Context) (*Token, error) {
 	t.mu.Lock()
 	now := t.cfg.Clock.Now()
 	if c := t.current; c != nil && now.Before(c.expire) {
@@ -113,7 +116,7 @@ func (t *Tokens) token(ctx context.Context) (*Token, error) {
 
 // ask begins a question unless one is under way, which it returns then, or the last one
 // failed a moment ago: then it returns nil. The lock is held.
-func (t *Tokens) ask(now time.Time) *flight {
+func (t *tokens) ask(now time.Time) *flight {
 	if t.flight != nil {
 		return t.flight
 	}
@@ -127,7 +130,7 @@ func (t *Tokens) ask(now time.Time) *flight {
 }
 
 // land asks, and notes what came of it.
-func (t *Tokens) land(f *flight) {
+func (t *tokens) land(f *flight) {
 	defer close(f.done)
 	ctx, cancel := context.WithTimeout(t.cfg.Background, t.cfg.FetchTimeout)
 	defer cancel()
@@ -152,6 +155,7 @@ func (t *Tokens) land(f *flight) {
 	}
 	life = min(life, longestLife)
 	f.token = &Token{
+		of:      t,
 		header:  []string{"Bearer " + value},
 		refresh: now.Add(life - min(life/5, longestMargin)),
 		expire:  now.Add(life - min(life/20, 10*time.Second)), // it must still be good when it arrives
@@ -159,10 +163,11 @@ func (t *Tokens) land(f *flight) {
 	t.current = f.token
 }
 
-// Refused notes that the agent refused a request with a token. It tells whether the
+// Refused notes that the agent refused a request with the token. It tells whether the
 // request may be tried again, with another token. A token that is refused now and then
 // is replaced now and then.
-func (t *Tokens) Refused(used *Token) bool {
+func (used *Token) Refused() bool {
+	t := used.of
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.current != used {
@@ -177,9 +182,10 @@ func (t *Tokens) Refused(used *Token) bool {
 	return true
 }
 
-// Doubted notes that the agent did not allow a request with a token, which may lack a
+// Doubted notes that the agent did not allow a request with the token, which may lack a
 // right that was given since. Another one is fetched beside the calls.
-func (t *Tokens) Doubted(used *Token) {
+func (used *Token) Doubted() {
+	t := used.of
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.cfg.Clock.Now()

@@ -79,7 +79,7 @@ func StartAgent(t testing.TB, k Kind) *Agent {
 	case Go, Go03:
 		return startGoAgent(t, k, "peer-"+string(k), textExecutor{stop: t.Context().Done()})
 	case JS, JS03, Py, Py03, GoCLI:
-		return startProcessAgent(t, k)
+		return startProcessAgent(t, k, "agent")
 	default:
 		t.Fatalf("peers: no agent of kind %q", k)
 		return nil

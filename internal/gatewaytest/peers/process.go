@@ -32,14 +32,15 @@ pid=$!
 (cat <&3; kill -9 0) >/dev/null 2>&1 &
 wait $pid`
 
-// startProcessAgent starts an agent that is a program of its own.
-func startProcessAgent(t testing.TB, k Kind) *Agent {
+// startProcessAgent starts an agent that is a program of its own: that of its kind, or
+// another one with arguments.
+func startProcessAgent(t testing.TB, k Kind, program string, args ...string) *Agent {
 	t.Helper()
 	tr, err := install(t.Context(), k)
 	if err != nil {
 		t.Fatal(err)
 	}
-	argv := tr.program(k, "agent")
+	argv := append(tr.program(k, program), args...)
 	out := &readyWriter{mark: "READY ", ready: make(chan string, 1)}
 	if k == GoCLI {
 		inner := startGoAgent(t, k, "peer-"+string(k), textExecutor{stop: t.Context().Done()})

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the packages of the test peers, exactly as they are pinned beside
 # this file, and builds a2a-go's command. Quick when nothing has changed.
-# usage: setup.sh [js] [js03] [py] [py03] [gocli]      (none means all)
+# usage: setup.sh [js] [js03] [py] [py03] [gocli] [oidc]      (none means all)
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,12 +44,13 @@ go_command() {
 	echo "$version" >"$bin.installed"
 }
 
-[ $# -gt 0 ] || set -- js js03 py py03 gocli
+[ $# -gt 0 ] || set -- js js03 py py03 gocli oidc
 for peer in "$@"; do
 	case $peer in
 	js | js03) (node_peer "$peer") ;;
 	py | py03) (python_peer "$peer") ;;
 	gocli) (go_command) ;;
+	oidc) "$here/oidc/setup.sh" ;;
 	*)
 		echo "peers: no peer is called $peer" >&2
 		exit 2

@@ -161,6 +161,21 @@ func (q *Queries) AgentGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (Ag
 	return i, err
 }
 
+const agentIDTeam = `-- name: AgentIDTeam :one
+SELECT coalesce(before_state ->> 'team', '')::text FROM config_changes
+WHERE resource_kind = 'agent' AND verb = 'delete' AND resource_name = $1
+ORDER BY revision DESC
+LIMIT 1
+`
+
+// AgentIDTeam returns the team of the last agent of a name that was deleted.
+func (q *Queries) AgentIDTeam(ctx context.Context, db DBTX, agentName string) (string, error) {
+	row := db.QueryRow(ctx, agentIDTeam, agentName)
+	var column_1 string
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const agentInsert = `-- name: AgentInsert :exec
 INSERT INTO agents (
     uid, agent_id, team_uid, display_name, description, tags, visibility, lifecycle_state, push_mode,

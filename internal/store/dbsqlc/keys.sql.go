@@ -25,6 +25,80 @@ func (q *Queries) AdminKeyKeep(ctx context.Context, db DBTX, kept []byte) (int64
 	return result.RowsAffected(), nil
 }
 
+const keyCertificateInsert = `-- name: KeyCertificateInsert :exec
+INSERT INTO key_certificates (certificate_name, key_uid)
+SELECT named, $1 FROM unnest($2::text[]) AS named
+`
+
+type KeyCertificateInsertParams struct {
+	KeyUID uuid.UUID
+	Names  []string
+}
+
+// KeyCertificateInsert gives a key names in certificates.
+func (q *Queries) KeyCertificateInsert(ctx context.Context, db DBTX, arg KeyCertificateInsertParams) error {
+	_, err := db.Exec(ctx, keyCertificateInsert, arg.KeyUID, arg.Names)
+	return err
+}
+
+const keyCertificateKeep = `-- name: KeyCertificateKeep :exec
+DELETE FROM key_certificates
+WHERE key_uid = $1 AND NOT certificate_name = ANY($2::text[])
+`
+
+type KeyCertificateKeepParams struct {
+	KeyUID uuid.UUID
+	Kept   []string
+}
+
+// KeyCertificateKeep takes every certificate name from a key but those given.
+func (q *Queries) KeyCertificateKeep(ctx context.Context, db DBTX, arg KeyCertificateKeepParams) error {
+	_, err := db.Exec(ctx, keyCertificateKeep, arg.KeyUID, arg.Kept)
+	return err
+}
+
+const keyCertificateTaken = `-- name: KeyCertificateTaken :many
+SELECT certificate_name FROM key_certificates
+WHERE certificate_name = ANY($1::text[]) AND key_uid <> $2
+ORDER BY certificate_name
+`
+
+type KeyCertificateTakenParams struct {
+	Names  []string
+	KeyUID uuid.UUID
+}
+
+// KeyCertificateTaken returns which of some certificate names other keys have.
+func (q *Queries) KeyCertificateTaken(ctx context.Context, db DBTX, arg KeyCertificateTakenParams) ([]string, error) {
+	rows, err := db.Query(ctx, keyCertificateTaken, arg.Names, arg.KeyUID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var certificate_name string
+		if err := rows.Scan(&certificate_name); err != nil {
+			return nil, err
+		}
+		items = append(items, certificate_name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const keyDeleteOfAgent = `-- name: KeyDeleteOfAgent :exec
+DELETE FROM keys WHERE agent_uid = $1
+`
+
+// KeyDeleteOfAgent removes the keys of an agent, with their secrets and uses.
+func (q *Queries) KeyDeleteOfAgent(ctx context.Context, db DBTX, agentUid *uuid.UUID) error {
+	_, err := db.Exec(ctx, keyDeleteOfAgent, agentUid)
+	return err
+}
+
 const keyDeleteOfTeam = `-- name: KeyDeleteOfTeam :exec
 DELETE FROM keys WHERE team_uid = $1
 `
@@ -36,9 +110,10 @@ func (q *Queries) KeyDeleteOfTeam(ctx context.Context, db DBTX, teamUid uuid.UUI
 }
 
 const keyGet = `-- name: KeyGet :one
-SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, teams.team_id, key_uses.last_used_time
+SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, keys.agent_uid, teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id, key_uses.last_used_time
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 LEFT JOIN key_uses ON key_uses.key_uid = keys.uid
 WHERE teams.team_id = $1 AND keys.key_id = $2
 `
@@ -51,6 +126,7 @@ type KeyGetParams struct {
 type KeyGetRow struct {
 	Key          Key
 	TeamID       string
+	AgentID      string
 	LastUsedTime *time.Time
 }
 
@@ -69,16 +145,19 @@ func (q *Queries) KeyGet(ctx context.Context, db DBTX, arg KeyGetParams) (KeyGet
 		&i.Key.Etag,
 		&i.Key.CreateTime,
 		&i.Key.UpdateTime,
+		&i.Key.AgentUID,
 		&i.TeamID,
+		&i.AgentID,
 		&i.LastUsedTime,
 	)
 	return i, err
 }
 
 const keyGetByUID = `-- name: KeyGetByUID :one
-SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, teams.team_id, key_uses.last_used_time
+SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, keys.agent_uid, teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id, key_uses.last_used_time
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 LEFT JOIN key_uses ON key_uses.key_uid = keys.uid
 WHERE keys.uid = $1
 `
@@ -86,6 +165,7 @@ WHERE keys.uid = $1
 type KeyGetByUIDRow struct {
 	Key          Key
 	TeamID       string
+	AgentID      string
 	LastUsedTime *time.Time
 }
 
@@ -104,7 +184,9 @@ func (q *Queries) KeyGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (KeyG
 		&i.Key.Etag,
 		&i.Key.CreateTime,
 		&i.Key.UpdateTime,
+		&i.Key.AgentUID,
 		&i.TeamID,
+		&i.AgentID,
 		&i.LastUsedTime,
 	)
 	return i, err
@@ -129,15 +211,16 @@ func (q *Queries) KeyIDTaken(ctx context.Context, db DBTX, arg KeyIDTakenParams)
 
 const keyInsert = `-- name: KeyInsert :exec
 INSERT INTO keys (
-    uid, team_uid, key_id, display_name, secret_hint, disabled, expire_time, etag, create_time, update_time
+    uid, team_uid, agent_uid, key_id, display_name, secret_hint, disabled, expire_time, etag, create_time, update_time
 ) VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
 )
 `
 
 type KeyInsertParams struct {
 	UID         uuid.UUID
 	TeamUID     uuid.UUID
+	AgentUID    *uuid.UUID
 	KeyID       string
 	DisplayName string
 	SecretHint  string
@@ -153,6 +236,7 @@ func (q *Queries) KeyInsert(ctx context.Context, db DBTX, arg KeyInsertParams) e
 	_, err := db.Exec(ctx, keyInsert,
 		arg.UID,
 		arg.TeamUID,
+		arg.AgentUID,
 		arg.KeyID,
 		arg.DisplayName,
 		arg.SecretHint,
@@ -166,9 +250,10 @@ func (q *Queries) KeyInsert(ctx context.Context, db DBTX, arg KeyInsertParams) e
 }
 
 const keyList = `-- name: KeyList :many
-SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, teams.team_id, key_uses.last_used_time
+SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, keys.agent_uid, teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id, key_uses.last_used_time
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 LEFT JOIN key_uses ON key_uses.key_uid = keys.uid
 WHERE (teams.team_id, keys.key_id) > ($1::text, $2::text)
     AND ($3::text IS NULL OR teams.team_id = $3)
@@ -186,6 +271,7 @@ type KeyListParams struct {
 type KeyListRow struct {
 	Key          Key
 	TeamID       string
+	AgentID      string
 	LastUsedTime *time.Time
 }
 
@@ -215,7 +301,9 @@ func (q *Queries) KeyList(ctx context.Context, db DBTX, arg KeyListParams) ([]Ke
 			&i.Key.Etag,
 			&i.Key.CreateTime,
 			&i.Key.UpdateTime,
+			&i.Key.AgentUID,
 			&i.TeamID,
+			&i.AgentID,
 			&i.LastUsedTime,
 		); err != nil {
 			return nil, err
@@ -228,17 +316,69 @@ func (q *Queries) KeyList(ctx context.Context, db DBTX, arg KeyListParams) ([]Ke
 	return items, nil
 }
 
-const keyListOfTeam = `-- name: KeyListOfTeam :many
-SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, teams.team_id
+const keyListOfAgent = `-- name: KeyListOfAgent :many
+SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, keys.agent_uid, teams.team_id, agents.agent_id
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+JOIN agents ON agents.uid = keys.agent_uid
+WHERE keys.agent_uid = $1
+ORDER BY keys.key_id
+`
+
+type KeyListOfAgentRow struct {
+	Key     Key
+	TeamID  string
+	AgentID string
+}
+
+// KeyListOfAgent returns every key of an agent, ordered by id.
+func (q *Queries) KeyListOfAgent(ctx context.Context, db DBTX, agentUid *uuid.UUID) ([]KeyListOfAgentRow, error) {
+	rows, err := db.Query(ctx, keyListOfAgent, agentUid)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []KeyListOfAgentRow
+	for rows.Next() {
+		var i KeyListOfAgentRow
+		if err := rows.Scan(
+			&i.Key.UID,
+			&i.Key.TeamUID,
+			&i.Key.KeyID,
+			&i.Key.DisplayName,
+			&i.Key.SecretHint,
+			&i.Key.Disabled,
+			&i.Key.ExpireTime,
+			&i.Key.Etag,
+			&i.Key.CreateTime,
+			&i.Key.UpdateTime,
+			&i.Key.AgentUID,
+			&i.TeamID,
+			&i.AgentID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const keyListOfTeam = `-- name: KeyListOfTeam :many
+SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, keys.agent_uid, teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id
+FROM keys
+JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 WHERE keys.team_uid = $1
 ORDER BY keys.key_id
 `
 
 type KeyListOfTeamRow struct {
-	Key    Key
-	TeamID string
+	Key     Key
+	TeamID  string
+	AgentID string
 }
 
 // KeyListOfTeam returns every key of a team, ordered by id.
@@ -262,7 +402,9 @@ func (q *Queries) KeyListOfTeam(ctx context.Context, db DBTX, teamUid uuid.UUID)
 			&i.Key.Etag,
 			&i.Key.CreateTime,
 			&i.Key.UpdateTime,
+			&i.Key.AgentUID,
 			&i.TeamID,
+			&i.AgentID,
 		); err != nil {
 			return nil, err
 		}
@@ -396,14 +538,16 @@ func (q *Queries) KeySecretSnapshot(ctx context.Context, db DBTX) ([]KeySecretSn
 }
 
 const keySnapshot = `-- name: KeySnapshot :many
-SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, teams.team_id
+SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, keys.agent_uid, teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 `
 
 type KeySnapshotRow struct {
-	Key    Key
-	TeamID string
+	Key     Key
+	TeamID  string
+	AgentID string
 }
 
 // KeySnapshot returns every key.
@@ -427,7 +571,9 @@ func (q *Queries) KeySnapshot(ctx context.Context, db DBTX) ([]KeySnapshotRow, e
 			&i.Key.Etag,
 			&i.Key.CreateTime,
 			&i.Key.UpdateTime,
+			&i.Key.AgentUID,
 			&i.TeamID,
+			&i.AgentID,
 		); err != nil {
 			return nil, err
 		}
@@ -440,15 +586,17 @@ func (q *Queries) KeySnapshot(ctx context.Context, db DBTX) ([]KeySnapshotRow, e
 }
 
 const keySnapshotOf = `-- name: KeySnapshotOf :many
-SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, teams.team_id
+SELECT keys.uid, keys.team_uid, keys.key_id, keys.display_name, keys.secret_hint, keys.disabled, keys.expire_time, keys.etag, keys.create_time, keys.update_time, keys.agent_uid, teams.team_id, coalesce(agents.agent_id, '')::text AS agent_id
 FROM keys
 JOIN teams ON teams.uid = keys.team_uid
+LEFT JOIN agents ON agents.uid = keys.agent_uid
 WHERE keys.uid = ANY($1::uuid[])
 `
 
 type KeySnapshotOfRow struct {
-	Key    Key
-	TeamID string
+	Key     Key
+	TeamID  string
+	AgentID string
 }
 
 // KeySnapshotOf returns the keys of some uids.
@@ -472,7 +620,9 @@ func (q *Queries) KeySnapshotOf(ctx context.Context, db DBTX, uids []uuid.UUID) 
 			&i.Key.Etag,
 			&i.Key.CreateTime,
 			&i.Key.UpdateTime,
+			&i.Key.AgentUID,
 			&i.TeamID,
+			&i.AgentID,
 		); err != nil {
 			return nil, err
 		}

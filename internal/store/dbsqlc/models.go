@@ -151,6 +151,43 @@ type EventsDefault struct {
 	ClosedEntry   []byte
 }
 
+type Grant struct {
+	UID         uuid.UUID
+	GrantID     string
+	Principal   string
+	Agents      string
+	Actions     []string
+	ExpireTime  *time.Time
+	Via         bool
+	Disabled    bool
+	TeamUID     *uuid.UUID
+	Description string
+	Author      string
+	Etag        string
+	CreateTime  time.Time
+	UpdateTime  time.Time
+}
+
+type Issuer struct {
+	UID           uuid.UUID
+	IssuerID      string
+	DisplayName   string
+	Disabled      bool
+	IssuerURL     string
+	JWKS          string
+	JWKSURL       string
+	Audiences     []string
+	Algorithms    []string
+	SkewMS        int64
+	NameClaim     string
+	EmailClaim    string
+	ClaimMappings json.RawMessage
+	UserKey       []byte
+	Etag          string
+	CreateTime    time.Time
+	UpdateTime    time.Time
+}
+
 type Key struct {
 	UID         uuid.UUID
 	TeamUID     uuid.UUID
@@ -162,6 +199,12 @@ type Key struct {
 	Etag        string
 	CreateTime  time.Time
 	UpdateTime  time.Time
+	AgentUID    *uuid.UUID
+}
+
+type KeyCertificate struct {
+	CertificateName string
+	KeyUID          uuid.UUID
 }
 
 type KeySecret struct {
@@ -182,6 +225,42 @@ type OpenInvocation struct {
 	ReplicaEpoch int64
 	OpenedNumber int64
 	OpenedEntry  []byte
+}
+
+type Policy struct {
+	UID            uuid.UUID
+	PolicyID       string
+	Description    string
+	Shipped        bool
+	LastVersion    int64
+	CurrentVersion *int64
+	CurrentMode    string
+	ShadowVersion  *int64
+	Etag           string
+	CreateTime     time.Time
+	UpdateTime     time.Time
+}
+
+type PolicyReplay struct {
+	UID         uuid.UUID
+	DraftSHA256 []byte
+	PolicyID    string
+	Author      string
+	Teams       []string
+	Report      json.RawMessage
+	CreateTime  time.Time
+}
+
+type PolicyVersion struct {
+	PolicyUID     uuid.UUID
+	PolicyVersion int64
+	CedarText     string
+	AppliedMode   string
+	Author        string
+	Comment       string
+	RollbackOf    *int64
+	ReplayUID     *uuid.UUID
+	CreateTime    time.Time
 }
 
 type PushConfig struct {
@@ -205,6 +284,15 @@ type Replica struct {
 	HeartbeatTime  time.Time
 	CreateTime     time.Time
 	StopTime       *time.Time
+}
+
+type RoleMember struct {
+	PrincipalUID  uuid.UUID
+	PrincipalKind string
+	RoleName      string
+	TeamUID       *uuid.UUID
+	Author        string
+	CreateTime    time.Time
 }
 
 type SharedSecret struct {
@@ -241,6 +329,7 @@ type Team struct {
 	Etag        string
 	CreateTime  time.Time
 	UpdateTime  time.Time
+	Disabled    bool
 }
 
 type UnreadableEntry struct {
@@ -250,4 +339,18 @@ type UnreadableEntry struct {
 	Entry        []byte
 	Fault        string
 	IngestTime   time.Time
+}
+
+type User struct {
+	UID          uuid.UUID
+	UserID       string
+	IssuerUID    uuid.UUID
+	Subject      string
+	DisplayName  string
+	Email        string
+	Disabled     bool
+	LastUsedTime *time.Time
+	Etag         string
+	CreateTime   time.Time
+	UpdateTime   time.Time
 }

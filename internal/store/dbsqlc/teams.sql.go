@@ -23,7 +23,7 @@ func (q *Queries) TeamDelete(ctx context.Context, db DBTX, uid uuid.UUID) error 
 }
 
 const teamGet = `-- name: TeamGet :one
-SELECT uid, team_id, display_name, etag, create_time, update_time FROM teams WHERE team_id = $1
+SELECT uid, team_id, display_name, etag, create_time, update_time, disabled FROM teams WHERE team_id = $1
 `
 
 // TeamGet returns a team by its id.
@@ -37,12 +37,13 @@ func (q *Queries) TeamGet(ctx context.Context, db DBTX, teamID string) (Team, er
 		&i.Etag,
 		&i.CreateTime,
 		&i.UpdateTime,
+		&i.Disabled,
 	)
 	return i, err
 }
 
 const teamGetByUID = `-- name: TeamGetByUID :one
-SELECT uid, team_id, display_name, etag, create_time, update_time FROM teams WHERE uid = $1
+SELECT uid, team_id, display_name, etag, create_time, update_time, disabled FROM teams WHERE uid = $1
 `
 
 // TeamGetByUID returns a team by its uid.
@@ -56,6 +57,7 @@ func (q *Queries) TeamGetByUID(ctx context.Context, db DBTX, uid uuid.UUID) (Tea
 		&i.Etag,
 		&i.CreateTime,
 		&i.UpdateTime,
+		&i.Disabled,
 	)
 	return i, err
 }
@@ -115,7 +117,7 @@ func (q *Queries) TeamInsert(ctx context.Context, db DBTX, arg TeamInsertParams)
 }
 
 const teamList = `-- name: TeamList :many
-SELECT uid, team_id, display_name, etag, create_time, update_time FROM teams
+SELECT uid, team_id, display_name, etag, create_time, update_time, disabled FROM teams
 WHERE team_id > $1
     AND ($2::text IS NULL OR team_id = $2)
 ORDER BY team_id
@@ -145,6 +147,7 @@ func (q *Queries) TeamList(ctx context.Context, db DBTX, arg TeamListParams) ([]
 			&i.Etag,
 			&i.CreateTime,
 			&i.UpdateTime,
+			&i.Disabled,
 		); err != nil {
 			return nil, err
 		}
@@ -159,30 +162,44 @@ func (q *Queries) TeamList(ctx context.Context, db DBTX, arg TeamListParams) ([]
 const teamOwns = `-- name: TeamOwns :one
 SELECT
     EXISTS (SELECT 1 FROM agents WHERE agents.team_uid = $1)::boolean AS agents,
-    EXISTS (SELECT 1 FROM keys WHERE keys.team_uid = $1 AND NOT keys.disabled)::boolean AS enabled_keys
+    EXISTS (SELECT 1 FROM keys WHERE keys.team_uid = $1 AND NOT keys.disabled)::boolean AS enabled_keys,
+    EXISTS (SELECT 1 FROM grants WHERE grants.team_uid = $1)::boolean AS grants,
+    EXISTS (
+        SELECT 1 FROM role_members
+        WHERE role_members.team_uid = $1
+            AND NOT EXISTS (SELECT 1 FROM keys WHERE keys.uid = role_members.principal_uid AND keys.team_uid = $1)
+    )::boolean AS roles
 `
 
 type TeamOwnsRow struct {
 	Agents      bool
 	EnabledKeys bool
+	Grants      bool
+	Roles       bool
 }
 
 // TeamOwns tells what keeps a team from being deleted.
 func (q *Queries) TeamOwns(ctx context.Context, db DBTX, teamUid uuid.UUID) (TeamOwnsRow, error) {
 	row := db.QueryRow(ctx, teamOwns, teamUid)
 	var i TeamOwnsRow
-	err := row.Scan(&i.Agents, &i.EnabledKeys)
+	err := row.Scan(
+		&i.Agents,
+		&i.EnabledKeys,
+		&i.Grants,
+		&i.Roles,
+	)
 	return i, err
 }
 
 const teamUpdate = `-- name: TeamUpdate :exec
 UPDATE teams
-SET display_name = $1, etag = $2, update_time = $3
-WHERE uid = $4
+SET display_name = $1, disabled = $2, etag = $3, update_time = $4
+WHERE uid = $5
 `
 
 type TeamUpdateParams struct {
 	DisplayName string
+	Disabled    bool
 	Etag        string
 	UpdateTime  time.Time
 	UID         uuid.UUID
@@ -192,6 +209,7 @@ type TeamUpdateParams struct {
 func (q *Queries) TeamUpdate(ctx context.Context, db DBTX, arg TeamUpdateParams) error {
 	_, err := db.Exec(ctx, teamUpdate,
 		arg.DisplayName,
+		arg.Disabled,
 		arg.Etag,
 		arg.UpdateTime,
 		arg.UID,

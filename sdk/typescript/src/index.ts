@@ -23,7 +23,10 @@ export { Pager } from "./pager.js";
 
 export { CardShape, CardSource, CardVerificationState, PushMode, State, Visibility } from "./gen/signalbox/registry/v1/agent_pb.js";
 export type { Agent, CardVerification, Endpoint, Interface, Route } from "./gen/signalbox/registry/v1/agent_pb.js";
+export type { ClaimMapping, Issuer } from "./gen/signalbox/identity/v1/issuer_pb.js";
 export type { Key } from "./gen/signalbox/identity/v1/key_pb.js";
+export type { RoleHolder, RoleMember } from "./gen/signalbox/identity/v1/role_pb.js";
 export type { Team } from "./gen/signalbox/identity/v1/team_pb.js";
+export type { User } from "./gen/signalbox/identity/v1/user_pb.js";
 export { Outcome } from "./gen/signalbox/audit/v1/event_pb.js";
 export type { CallError, Decision, Event } from "./gen/signalbox/audit/v1/event_pb.js";

@@ -808,18 +808,33 @@ type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the call was permitted.
 	Permitted bool `protobuf:"varint,1,opt,name=permitted,proto3" json:"permitted,omitempty"`
-	// The rules that decided, for example "team-owns-agent".
+	// The statements of policies that decided, for example "own-team/agents": those that
+	// permit, or those that forbid. Empty when nothing permits.
 	Rules []string `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
 	// Revision of the configuration that was used.
 	Revision int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Principal as decided on.
+	// Principal as policies name it, for example "key:teams/research/keys/ci"; in events of
+	// before there were policies its resource name.
 	Principal string `protobuf:"bytes,4,opt,name=principal,proto3" json:"principal,omitempty"`
-	// Action, for example "invoke".
+	// Action, for example "SendMessage".
 	Action string `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
-	// Resource as decided on.
+	// Resource as policies name it, for example "agent:planner".
 	Resource string `protobuf:"bytes,6,opt,name=resource,proto3" json:"resource,omitempty"`
-	// Every further value that the decision could see.
-	Context       map[string]string `protobuf:"bytes,7,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Every further value that the decision could see, for example "method", "sourceAddress"
+	// and "delegation.root".
+	Context map[string]string `protobuf:"bytes,7,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Resource name of the decision, "decisions/{event}".
+	Id string `protobuf:"bytes,8,opt,name=id,proto3" json:"id,omitempty"`
+	// The statements that could not be evaluated. A permit that fails does not permit, a
+	// forbid that fails denies.
+	Failing []*DecisionFailure `protobuf:"bytes,9,rep,name=failing,proto3" json:"failing,omitempty"`
+	// What it would have been if every policy in SHADOW were enforced; absent when it would
+	// have been the same.
+	Shadow *ShadowDecision `protobuf:"bytes,10,opt,name=shadow,proto3" json:"shadow,omitempty"`
+	// Teams that the caller's token gave, "teams/{team}".
+	ClaimedTeams []string `protobuf:"bytes,11,rep,name=claimed_teams,json=claimedTeams,proto3" json:"claimed_teams,omitempty"`
+	// Roles that the caller's token gave, "roles/{role}" or "teams/{team}/roles/{role}".
+	ClaimedRoles  []string `protobuf:"bytes,12,rep,name=claimed_roles,json=claimedRoles,proto3" json:"claimed_roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -903,6 +918,169 @@ func (x *Decision) GetContext() map[string]string {
 	return nil
 }
 
+func (x *Decision) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Decision) GetFailing() []*DecisionFailure {
+	if x != nil {
+		return x.Failing
+	}
+	return nil
+}
+
+func (x *Decision) GetShadow() *ShadowDecision {
+	if x != nil {
+		return x.Shadow
+	}
+	return nil
+}
+
+func (x *Decision) GetClaimedTeams() []string {
+	if x != nil {
+		return x.ClaimedTeams
+	}
+	return nil
+}
+
+func (x *Decision) GetClaimedRoles() []string {
+	if x != nil {
+		return x.ClaimedRoles
+	}
+	return nil
+}
+
+// DecisionFailure is a statement of a policy that could not be evaluated.
+type DecisionFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statement, for example "night/2".
+	Statement string `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	// "permit" or "forbid".
+	Effect string `protobuf:"bytes,2,opt,name=effect,proto3" json:"effect,omitempty"`
+	// Why it could not be evaluated.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecisionFailure) Reset() {
+	*x = DecisionFailure{}
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecisionFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecisionFailure) ProtoMessage() {}
+
+func (x *DecisionFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecisionFailure.ProtoReflect.Descriptor instead.
+func (*DecisionFailure) Descriptor() ([]byte, []int) {
+	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DecisionFailure) GetStatement() string {
+	if x != nil {
+		return x.Statement
+	}
+	return ""
+}
+
+func (x *DecisionFailure) GetEffect() string {
+	if x != nil {
+		return x.Effect
+	}
+	return ""
+}
+
+func (x *DecisionFailure) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// ShadowDecision is what policies in SHADOW would have made of a decision.
+type ShadowDecision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the call would have been permitted.
+	Permitted bool `protobuf:"varint,1,opt,name=permitted,proto3" json:"permitted,omitempty"`
+	// The statements that would have decided.
+	Rules []string `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	// The statements that could not have been evaluated.
+	Failing       []*DecisionFailure `protobuf:"bytes,3,rep,name=failing,proto3" json:"failing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShadowDecision) Reset() {
+	*x = ShadowDecision{}
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShadowDecision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShadowDecision) ProtoMessage() {}
+
+func (x *ShadowDecision) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_audit_v1_event_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShadowDecision.ProtoReflect.Descriptor instead.
+func (*ShadowDecision) Descriptor() ([]byte, []int) {
+	return file_signalbox_audit_v1_event_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ShadowDecision) GetPermitted() bool {
+	if x != nil {
+		return x.Permitted
+	}
+	return false
+}
+
+func (x *ShadowDecision) GetRules() []string {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ShadowDecision) GetFailing() []*DecisionFailure {
+	if x != nil {
+		return x.Failing
+	}
+	return nil
+}
+
 var File_signalbox_audit_v1_event_proto protoreflect.FileDescriptor
 
 const file_signalbox_audit_v1_event_proto_rawDesc = "" +
@@ -975,18 +1153,32 @@ const file_signalbox_audit_v1_event_proto_rawDesc = "" +
 	"\areasons\x18\x04 \x03(\v2!.signalbox.audit.v1.RefusalReasonB\b\xbaH\x05\x92\x01\x02\x10dR\areasons\"O\n" +
 	"\rRefusalReason\x12\x1f\n" +
 	"\x06reason\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06reason\x12\x1d\n" +
-	"\x05count\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x05count\"\xfb\x02\n" +
+	"\x05count\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x05count\"\x86\x05\n" +
 	"\bDecision\x12\x1c\n" +
 	"\tpermitted\x18\x01 \x01(\bR\tpermitted\x12%\n" +
 	"\x05rules\x18\x02 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\xc8\x01R\x05rules\x12#\n" +
 	"\brevision\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\brevision\x12&\n" +
 	"\tprincipal\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\tprincipal\x12\x1f\n" +
 	"\x06action\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06action\x12$\n" +
-	"\bresource\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bresource\x12Z\n" +
-	"\acontext\x18\a \x03(\v2).signalbox.audit.v1.Decision.ContextEntryB\x15\xbaH\x12\x9a\x01\x0f\x10d\"\x04r\x02\x18d*\x05r\x03\x18\xd0\x0fR\acontext\x1a:\n" +
+	"\bresource\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\bresource\x12[\n" +
+	"\acontext\x18\a \x03(\v2).signalbox.audit.v1.Decision.ContextEntryB\x16\xbaH\x13\x9a\x01\x10\x10x\"\x04r\x02\x18d*\x06r\x04\x18\xb0\xea\x01R\acontext\x12\x17\n" +
+	"\x02id\x18\b \x01(\tB\a\xbaH\x04r\x02\x18dR\x02id\x12G\n" +
+	"\afailing\x18\t \x03(\v2#.signalbox.audit.v1.DecisionFailureB\b\xbaH\x05\x92\x01\x02\x10dR\afailing\x12:\n" +
+	"\x06shadow\x18\n" +
+	" \x01(\v2\".signalbox.audit.v1.ShadowDecisionR\x06shadow\x124\n" +
+	"\rclaimed_teams\x18\v \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\xac\x02R\fclaimedTeams\x124\n" +
+	"\rclaimed_roles\x18\f \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\xac\x02R\fclaimedRoles\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*D\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"x\n" +
+	"\x0fDecisionFailure\x12&\n" +
+	"\tstatement\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\tstatement\x12\x1f\n" +
+	"\x06effect\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06effect\x12\x1c\n" +
+	"\x04text\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x04text\"\x9e\x01\n" +
+	"\x0eShadowDecision\x12\x1c\n" +
+	"\tpermitted\x18\x01 \x01(\bR\tpermitted\x12%\n" +
+	"\x05rules\x18\x02 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\xc8\x01R\x05rules\x12G\n" +
+	"\afailing\x18\x03 \x03(\v2#.signalbox.audit.v1.DecisionFailureB\b\xbaH\x05\x92\x01\x02\x10dR\afailing*D\n" +
 	"\x05Plane\x12\x15\n" +
 	"\x11PLANE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1019,7 +1211,7 @@ func file_signalbox_audit_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_signalbox_audit_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_signalbox_audit_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_signalbox_audit_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_signalbox_audit_v1_event_proto_goTypes = []any{
 	(Plane)(0),                    // 0: signalbox.audit.v1.Plane
 	(Outcome)(0),                  // 1: signalbox.audit.v1.Outcome
@@ -1028,30 +1220,35 @@ var file_signalbox_audit_v1_event_proto_goTypes = []any{
 	(*Refusals)(nil),              // 4: signalbox.audit.v1.Refusals
 	(*RefusalReason)(nil),         // 5: signalbox.audit.v1.RefusalReason
 	(*Decision)(nil),              // 6: signalbox.audit.v1.Decision
-	nil,                           // 7: signalbox.audit.v1.Decision.ContextEntry
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 10: google.protobuf.Struct
+	(*DecisionFailure)(nil),       // 7: signalbox.audit.v1.DecisionFailure
+	(*ShadowDecision)(nil),        // 8: signalbox.audit.v1.ShadowDecision
+	nil,                           // 9: signalbox.audit.v1.Decision.ContextEntry
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 12: google.protobuf.Struct
 }
 var file_signalbox_audit_v1_event_proto_depIdxs = []int32{
-	8,  // 0: signalbox.audit.v1.Event.time:type_name -> google.protobuf.Timestamp
-	8,  // 1: signalbox.audit.v1.Event.ingest_time:type_name -> google.protobuf.Timestamp
-	9,  // 2: signalbox.audit.v1.Event.duration:type_name -> google.protobuf.Duration
-	9,  // 3: signalbox.audit.v1.Event.time_to_first_byte:type_name -> google.protobuf.Duration
+	10, // 0: signalbox.audit.v1.Event.time:type_name -> google.protobuf.Timestamp
+	10, // 1: signalbox.audit.v1.Event.ingest_time:type_name -> google.protobuf.Timestamp
+	11, // 2: signalbox.audit.v1.Event.duration:type_name -> google.protobuf.Duration
+	11, // 3: signalbox.audit.v1.Event.time_to_first_byte:type_name -> google.protobuf.Duration
 	1,  // 4: signalbox.audit.v1.Event.outcome:type_name -> signalbox.audit.v1.Outcome
 	3,  // 5: signalbox.audit.v1.Event.error:type_name -> signalbox.audit.v1.CallError
 	6,  // 6: signalbox.audit.v1.Event.decision:type_name -> signalbox.audit.v1.Decision
 	4,  // 7: signalbox.audit.v1.Event.refusals:type_name -> signalbox.audit.v1.Refusals
 	0,  // 8: signalbox.audit.v1.Event.plane:type_name -> signalbox.audit.v1.Plane
-	10, // 9: signalbox.audit.v1.Event.before:type_name -> google.protobuf.Struct
-	10, // 10: signalbox.audit.v1.Event.after:type_name -> google.protobuf.Struct
+	12, // 9: signalbox.audit.v1.Event.before:type_name -> google.protobuf.Struct
+	12, // 10: signalbox.audit.v1.Event.after:type_name -> google.protobuf.Struct
 	5,  // 11: signalbox.audit.v1.Refusals.reasons:type_name -> signalbox.audit.v1.RefusalReason
-	7,  // 12: signalbox.audit.v1.Decision.context:type_name -> signalbox.audit.v1.Decision.ContextEntry
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	9,  // 12: signalbox.audit.v1.Decision.context:type_name -> signalbox.audit.v1.Decision.ContextEntry
+	7,  // 13: signalbox.audit.v1.Decision.failing:type_name -> signalbox.audit.v1.DecisionFailure
+	8,  // 14: signalbox.audit.v1.Decision.shadow:type_name -> signalbox.audit.v1.ShadowDecision
+	7,  // 15: signalbox.audit.v1.ShadowDecision.failing:type_name -> signalbox.audit.v1.DecisionFailure
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_audit_v1_event_proto_init() }
@@ -1065,7 +1262,7 @@ func file_signalbox_audit_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_audit_v1_event_proto_rawDesc), len(file_signalbox_audit_v1_event_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

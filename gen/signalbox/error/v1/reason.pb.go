@@ -57,13 +57,14 @@ const (
 	Reason_REASON_PERMISSION_DENIED Reason = 14
 	// The agent does not exist, or the caller may not see it.
 	Reason_REASON_AGENT_NOT_FOUND Reason = 20
-	// An agent of this name or alias exists.
+	// An agent of this name or alias exists, or another team had one of this name.
 	Reason_REASON_AGENT_EXISTS Reason = 21
 	// The team does not exist, or the caller may not see it.
 	Reason_REASON_TEAM_NOT_FOUND Reason = 22
 	// A team of this name exists, or did: names of teams are never given out twice.
 	Reason_REASON_TEAM_EXISTS Reason = 23
-	// The team still owns agents or keys that are not disabled.
+	// The team still owns agents, grants or keys that are not disabled, or somebody holds a
+	// role in it.
 	Reason_REASON_TEAM_NOT_EMPTY Reason = 24
 	// The key does not exist, or the caller may not see it.
 	Reason_REASON_KEY_NOT_FOUND Reason = 25
@@ -81,6 +82,20 @@ const (
 	Reason_REASON_ADDRESS_FORBIDDEN Reason = 31
 	// The agent's state does not allow this; metadata names the state.
 	Reason_REASON_AGENT_STATE Reason = 32
+	// The user does not exist, or the caller may not see it.
+	Reason_REASON_USER_NOT_FOUND Reason = 33
+	// A user of this issuer and subject exists.
+	Reason_REASON_USER_EXISTS Reason = 34
+	// The issuer does not exist, or the caller may not see it.
+	Reason_REASON_ISSUER_NOT_FOUND Reason = 35
+	// An issuer of this name exists or did, or another one has the url.
+	Reason_REASON_ISSUER_EXISTS Reason = 36
+	// Users of the issuer hold roles.
+	Reason_REASON_ISSUER_HAS_USERS Reason = 37
+	// The role that was to be taken away is not held.
+	Reason_REASON_ROLE_NOT_HELD Reason = 38
+	// The role is the last one of a key, which might do more without one.
+	Reason_REASON_LAST_ROLE Reason = 39
 	// The agent could not be reached.
 	Reason_REASON_UPSTREAM_UNREACHABLE Reason = 40
 	// The agent did not answer in time.
@@ -90,6 +105,9 @@ const (
 	// The gateway has no usable credential for the agent, or the agent refused it; metadata
 	// says why.
 	Reason_REASON_UPSTREAM_CREDENTIAL Reason = 44
+	// The agent is called with a token that the caller's own is exchanged for, and the caller
+	// has none: an API key or a certificate is not enough.
+	Reason_REASON_CALLER_TOKEN_REQUIRED Reason = 45
 	// Postgres is needed for this call and does not answer.
 	Reason_REASON_DATABASE_UNAVAILABLE Reason = 50
 	// The local record is nearly full, so that no new call can be recorded.
@@ -149,67 +167,137 @@ const (
 	Reason_REASON_REVOKED Reason = 80
 	// A fault of the gateway; its log has the cause.
 	Reason_REASON_INTERNAL Reason = 90
+	// The team of the key is disabled.
+	Reason_REASON_TEAM_DISABLED Reason = 101
+	// The user is disabled.
+	Reason_REASON_USER_DISABLED Reason = 102
+	// The agent that the key calls as is suspended, retired, or not approved.
+	Reason_REASON_AGENT_NOT_ACTIVE Reason = 103
+	// The token has expired.
+	Reason_REASON_TOKEN_EXPIRED Reason = 104
+	// The token is not valid; the message says why.
+	Reason_REASON_TOKEN_INVALID Reason = 105
+	// The keys of the token's issuer cannot be had now; try again.
+	Reason_REASON_ISSUER_UNAVAILABLE Reason = 106
+	// The client certificate was verified, and no key has one of its names.
+	Reason_REASON_CERTIFICATE_UNKNOWN Reason = 107
+	// Keys that call as the agent are enabled.
+	Reason_REASON_AGENT_HAS_KEYS Reason = 108
+	// Another key has the certificate name; metadata names it.
+	Reason_REASON_CERTIFICATE_NAME_USED Reason = 109
+	// The policy or the version does not exist, or the caller may not see it.
+	Reason_REASON_POLICY_NOT_FOUND Reason = 110
+	// The text of the policy has mistakes; a PolicyMistakes detail has all of them, metadata
+	// the first.
+	Reason_REASON_POLICY_INVALID Reason = 111
+	// The policy comes with the gateway: it can be disabled, but neither changed nor deleted.
+	Reason_REASON_POLICY_SHIPPED Reason = 112
+	// Nobody could administer the installation after this change.
+	Reason_REASON_LAST_ADMIN_LOCKED_OUT Reason = 113
+	// The grant does not exist, or the caller may not see it.
+	Reason_REASON_GRANT_NOT_FOUND Reason = 114
+	// A grant of this name exists, or did: names of grants are never given out twice.
+	Reason_REASON_GRANT_EXISTS Reason = 115
+	// Policies forbid all that the grant would permit; metadata names the statements.
+	Reason_REASON_GRANT_WITHOUT_EFFECT Reason = 116
+	// The principal that is named does not exist; metadata names it.
+	Reason_REASON_UNKNOWN_PRINCIPAL Reason = 117
+	// The replay does not exist, or the caller may not see it.
+	Reason_REASON_REPLAY_NOT_FOUND Reason = 118
+	// The replay is of another text than the one that comes into use.
+	Reason_REASON_REPLAY_MISMATCH Reason = 119
+	// The event does not exist, or nothing was decided about its call, or the caller may not
+	// see it.
+	Reason_REASON_DECISION_NOT_FOUND Reason = 120
 )
 
 // Enum value maps for Reason.
 var (
 	Reason_name = map[int32]string{
-		0:  "REASON_UNSPECIFIED",
-		1:  "REASON_INVALID_ARGUMENT",
-		2:  "REASON_INVALID_FILTER",
-		3:  "REASON_INVALID_ORDER",
-		4:  "REASON_INVALID_PAGE_TOKEN",
-		5:  "REASON_INVALID_UPDATE_MASK",
-		6:  "REASON_MALFORMED_REQUEST",
-		10: "REASON_CREDENTIALS_MISSING",
-		11: "REASON_CREDENTIALS_INVALID",
-		12: "REASON_KEY_EXPIRED",
-		13: "REASON_KEY_DISABLED",
-		14: "REASON_PERMISSION_DENIED",
-		20: "REASON_AGENT_NOT_FOUND",
-		21: "REASON_AGENT_EXISTS",
-		22: "REASON_TEAM_NOT_FOUND",
-		23: "REASON_TEAM_EXISTS",
-		24: "REASON_TEAM_NOT_EMPTY",
-		25: "REASON_KEY_NOT_FOUND",
-		26: "REASON_KEY_EXISTS",
-		27: "REASON_EVENT_NOT_FOUND",
-		28: "REASON_ETAG_MISMATCH",
-		29: "REASON_CARD_INVALID",
-		30: "REASON_CARD_UNAVAILABLE",
-		31: "REASON_ADDRESS_FORBIDDEN",
-		32: "REASON_AGENT_STATE",
-		40: "REASON_UPSTREAM_UNREACHABLE",
-		41: "REASON_UPSTREAM_TIMEOUT",
-		43: "REASON_UPSTREAM_INTERRUPTED",
-		44: "REASON_UPSTREAM_CREDENTIAL",
-		50: "REASON_DATABASE_UNAVAILABLE",
-		51: "REASON_RECORD_UNAVAILABLE",
-		52: "REASON_CONFIGURATION_STALE",
-		53: "REASON_SHUTTING_DOWN",
-		54: "REASON_BUSY",
-		60: "REASON_REQUEST_TOO_LARGE",
-		61: "REASON_CONTENT_TYPE_UNSUPPORTED",
-		62: "REASON_REQUEST_TIMEOUT",
-		63: "REASON_NOT_FOUND",
-		64: "REASON_TASK_NOT_FOUND",
-		65: "REASON_CONTEXT_NOT_USABLE",
-		66: "REASON_VERSION_NOT_SUPPORTED",
-		67: "REASON_TASK_OWNED",
-		68: "REASON_PUSH_ADDRESS_FORBIDDEN",
-		69: "REASON_METHOD_NOT_ALLOWED",
-		70: "REASON_PARSE_ERROR",
-		71: "REASON_INVALID_REQUEST",
-		72: "REASON_METHOD_NOT_FOUND",
-		73: "REASON_INVALID_PARAMS",
-		74: "REASON_CONTENT_TYPE_NOT_SUPPORTED",
-		75: "REASON_PUSH_NOTIFICATION_NOT_SUPPORTED",
-		76: "REASON_INVALID_AGENT_RESPONSE",
-		77: "REASON_CALLER_LEFT",
-		78: "REASON_PUSH_CONFIG_NOT_DELETED",
-		79: "REASON_UNSUPPORTED_OPERATION",
-		80: "REASON_REVOKED",
-		90: "REASON_INTERNAL",
+		0:   "REASON_UNSPECIFIED",
+		1:   "REASON_INVALID_ARGUMENT",
+		2:   "REASON_INVALID_FILTER",
+		3:   "REASON_INVALID_ORDER",
+		4:   "REASON_INVALID_PAGE_TOKEN",
+		5:   "REASON_INVALID_UPDATE_MASK",
+		6:   "REASON_MALFORMED_REQUEST",
+		10:  "REASON_CREDENTIALS_MISSING",
+		11:  "REASON_CREDENTIALS_INVALID",
+		12:  "REASON_KEY_EXPIRED",
+		13:  "REASON_KEY_DISABLED",
+		14:  "REASON_PERMISSION_DENIED",
+		20:  "REASON_AGENT_NOT_FOUND",
+		21:  "REASON_AGENT_EXISTS",
+		22:  "REASON_TEAM_NOT_FOUND",
+		23:  "REASON_TEAM_EXISTS",
+		24:  "REASON_TEAM_NOT_EMPTY",
+		25:  "REASON_KEY_NOT_FOUND",
+		26:  "REASON_KEY_EXISTS",
+		27:  "REASON_EVENT_NOT_FOUND",
+		28:  "REASON_ETAG_MISMATCH",
+		29:  "REASON_CARD_INVALID",
+		30:  "REASON_CARD_UNAVAILABLE",
+		31:  "REASON_ADDRESS_FORBIDDEN",
+		32:  "REASON_AGENT_STATE",
+		33:  "REASON_USER_NOT_FOUND",
+		34:  "REASON_USER_EXISTS",
+		35:  "REASON_ISSUER_NOT_FOUND",
+		36:  "REASON_ISSUER_EXISTS",
+		37:  "REASON_ISSUER_HAS_USERS",
+		38:  "REASON_ROLE_NOT_HELD",
+		39:  "REASON_LAST_ROLE",
+		40:  "REASON_UPSTREAM_UNREACHABLE",
+		41:  "REASON_UPSTREAM_TIMEOUT",
+		43:  "REASON_UPSTREAM_INTERRUPTED",
+		44:  "REASON_UPSTREAM_CREDENTIAL",
+		45:  "REASON_CALLER_TOKEN_REQUIRED",
+		50:  "REASON_DATABASE_UNAVAILABLE",
+		51:  "REASON_RECORD_UNAVAILABLE",
+		52:  "REASON_CONFIGURATION_STALE",
+		53:  "REASON_SHUTTING_DOWN",
+		54:  "REASON_BUSY",
+		60:  "REASON_REQUEST_TOO_LARGE",
+		61:  "REASON_CONTENT_TYPE_UNSUPPORTED",
+		62:  "REASON_REQUEST_TIMEOUT",
+		63:  "REASON_NOT_FOUND",
+		64:  "REASON_TASK_NOT_FOUND",
+		65:  "REASON_CONTEXT_NOT_USABLE",
+		66:  "REASON_VERSION_NOT_SUPPORTED",
+		67:  "REASON_TASK_OWNED",
+		68:  "REASON_PUSH_ADDRESS_FORBIDDEN",
+		69:  "REASON_METHOD_NOT_ALLOWED",
+		70:  "REASON_PARSE_ERROR",
+		71:  "REASON_INVALID_REQUEST",
+		72:  "REASON_METHOD_NOT_FOUND",
+		73:  "REASON_INVALID_PARAMS",
+		74:  "REASON_CONTENT_TYPE_NOT_SUPPORTED",
+		75:  "REASON_PUSH_NOTIFICATION_NOT_SUPPORTED",
+		76:  "REASON_INVALID_AGENT_RESPONSE",
+		77:  "REASON_CALLER_LEFT",
+		78:  "REASON_PUSH_CONFIG_NOT_DELETED",
+		79:  "REASON_UNSUPPORTED_OPERATION",
+		80:  "REASON_REVOKED",
+		90:  "REASON_INTERNAL",
+		101: "REASON_TEAM_DISABLED",
+		102: "REASON_USER_DISABLED",
+		103: "REASON_AGENT_NOT_ACTIVE",
+		104: "REASON_TOKEN_EXPIRED",
+		105: "REASON_TOKEN_INVALID",
+		106: "REASON_ISSUER_UNAVAILABLE",
+		107: "REASON_CERTIFICATE_UNKNOWN",
+		108: "REASON_AGENT_HAS_KEYS",
+		109: "REASON_CERTIFICATE_NAME_USED",
+		110: "REASON_POLICY_NOT_FOUND",
+		111: "REASON_POLICY_INVALID",
+		112: "REASON_POLICY_SHIPPED",
+		113: "REASON_LAST_ADMIN_LOCKED_OUT",
+		114: "REASON_GRANT_NOT_FOUND",
+		115: "REASON_GRANT_EXISTS",
+		116: "REASON_GRANT_WITHOUT_EFFECT",
+		117: "REASON_UNKNOWN_PRINCIPAL",
+		118: "REASON_REPLAY_NOT_FOUND",
+		119: "REASON_REPLAY_MISMATCH",
+		120: "REASON_DECISION_NOT_FOUND",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                     0,
@@ -237,10 +325,18 @@ var (
 		"REASON_CARD_UNAVAILABLE":                30,
 		"REASON_ADDRESS_FORBIDDEN":               31,
 		"REASON_AGENT_STATE":                     32,
+		"REASON_USER_NOT_FOUND":                  33,
+		"REASON_USER_EXISTS":                     34,
+		"REASON_ISSUER_NOT_FOUND":                35,
+		"REASON_ISSUER_EXISTS":                   36,
+		"REASON_ISSUER_HAS_USERS":                37,
+		"REASON_ROLE_NOT_HELD":                   38,
+		"REASON_LAST_ROLE":                       39,
 		"REASON_UPSTREAM_UNREACHABLE":            40,
 		"REASON_UPSTREAM_TIMEOUT":                41,
 		"REASON_UPSTREAM_INTERRUPTED":            43,
 		"REASON_UPSTREAM_CREDENTIAL":             44,
+		"REASON_CALLER_TOKEN_REQUIRED":           45,
 		"REASON_DATABASE_UNAVAILABLE":            50,
 		"REASON_RECORD_UNAVAILABLE":              51,
 		"REASON_CONFIGURATION_STALE":             52,
@@ -268,6 +364,26 @@ var (
 		"REASON_UNSUPPORTED_OPERATION":           79,
 		"REASON_REVOKED":                         80,
 		"REASON_INTERNAL":                        90,
+		"REASON_TEAM_DISABLED":                   101,
+		"REASON_USER_DISABLED":                   102,
+		"REASON_AGENT_NOT_ACTIVE":                103,
+		"REASON_TOKEN_EXPIRED":                   104,
+		"REASON_TOKEN_INVALID":                   105,
+		"REASON_ISSUER_UNAVAILABLE":              106,
+		"REASON_CERTIFICATE_UNKNOWN":             107,
+		"REASON_AGENT_HAS_KEYS":                  108,
+		"REASON_CERTIFICATE_NAME_USED":           109,
+		"REASON_POLICY_NOT_FOUND":                110,
+		"REASON_POLICY_INVALID":                  111,
+		"REASON_POLICY_SHIPPED":                  112,
+		"REASON_LAST_ADMIN_LOCKED_OUT":           113,
+		"REASON_GRANT_NOT_FOUND":                 114,
+		"REASON_GRANT_EXISTS":                    115,
+		"REASON_GRANT_WITHOUT_EFFECT":            116,
+		"REASON_UNKNOWN_PRINCIPAL":               117,
+		"REASON_REPLAY_NOT_FOUND":                118,
+		"REASON_REPLAY_MISMATCH":                 119,
+		"REASON_DECISION_NOT_FOUND":              120,
 	}
 )
 
@@ -302,7 +418,7 @@ var File_signalbox_error_v1_reason_proto protoreflect.FileDescriptor
 
 const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xd1\f\n" +
+	"\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xec\x12\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n" +
@@ -329,11 +445,19 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x13REASON_CARD_INVALID\x10\x1d\x12\x1b\n" +
 	"\x17REASON_CARD_UNAVAILABLE\x10\x1e\x12\x1c\n" +
 	"\x18REASON_ADDRESS_FORBIDDEN\x10\x1f\x12\x16\n" +
-	"\x12REASON_AGENT_STATE\x10 \x12\x1f\n" +
+	"\x12REASON_AGENT_STATE\x10 \x12\x19\n" +
+	"\x15REASON_USER_NOT_FOUND\x10!\x12\x16\n" +
+	"\x12REASON_USER_EXISTS\x10\"\x12\x1b\n" +
+	"\x17REASON_ISSUER_NOT_FOUND\x10#\x12\x18\n" +
+	"\x14REASON_ISSUER_EXISTS\x10$\x12\x1b\n" +
+	"\x17REASON_ISSUER_HAS_USERS\x10%\x12\x18\n" +
+	"\x14REASON_ROLE_NOT_HELD\x10&\x12\x14\n" +
+	"\x10REASON_LAST_ROLE\x10'\x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_UNREACHABLE\x10(\x12\x1b\n" +
 	"\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1f\n" +
 	"\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1e\n" +
-	"\x1aREASON_UPSTREAM_CREDENTIAL\x10,\x12\x1f\n" +
+	"\x1aREASON_UPSTREAM_CREDENTIAL\x10,\x12 \n" +
+	"\x1cREASON_CALLER_TOKEN_REQUIRED\x10-\x12\x1f\n" +
 	"\x1bREASON_DATABASE_UNAVAILABLE\x102\x12\x1d\n" +
 	"\x19REASON_RECORD_UNAVAILABLE\x103\x12\x1e\n" +
 	"\x1aREASON_CONFIGURATION_STALE\x104\x12\x18\n" +
@@ -360,7 +484,27 @@ const file_signalbox_error_v1_reason_proto_rawDesc = "" +
 	"\x1eREASON_PUSH_CONFIG_NOT_DELETED\x10N\x12 \n" +
 	"\x1cREASON_UNSUPPORTED_OPERATION\x10O\x12\x12\n" +
 	"\x0eREASON_REVOKED\x10P\x12\x13\n" +
-	"\x0fREASON_INTERNAL\x10ZB\xd4\x01\n" +
+	"\x0fREASON_INTERNAL\x10Z\x12\x18\n" +
+	"\x14REASON_TEAM_DISABLED\x10e\x12\x18\n" +
+	"\x14REASON_USER_DISABLED\x10f\x12\x1b\n" +
+	"\x17REASON_AGENT_NOT_ACTIVE\x10g\x12\x18\n" +
+	"\x14REASON_TOKEN_EXPIRED\x10h\x12\x18\n" +
+	"\x14REASON_TOKEN_INVALID\x10i\x12\x1d\n" +
+	"\x19REASON_ISSUER_UNAVAILABLE\x10j\x12\x1e\n" +
+	"\x1aREASON_CERTIFICATE_UNKNOWN\x10k\x12\x19\n" +
+	"\x15REASON_AGENT_HAS_KEYS\x10l\x12 \n" +
+	"\x1cREASON_CERTIFICATE_NAME_USED\x10m\x12\x1b\n" +
+	"\x17REASON_POLICY_NOT_FOUND\x10n\x12\x19\n" +
+	"\x15REASON_POLICY_INVALID\x10o\x12\x19\n" +
+	"\x15REASON_POLICY_SHIPPED\x10p\x12 \n" +
+	"\x1cREASON_LAST_ADMIN_LOCKED_OUT\x10q\x12\x1a\n" +
+	"\x16REASON_GRANT_NOT_FOUND\x10r\x12\x17\n" +
+	"\x13REASON_GRANT_EXISTS\x10s\x12\x1f\n" +
+	"\x1bREASON_GRANT_WITHOUT_EFFECT\x10t\x12\x1c\n" +
+	"\x18REASON_UNKNOWN_PRINCIPAL\x10u\x12\x1b\n" +
+	"\x17REASON_REPLAY_NOT_FOUND\x10v\x12\x1a\n" +
+	"\x16REASON_REPLAY_MISMATCH\x10w\x12\x1d\n" +
+	"\x19REASON_DECISION_NOT_FOUND\x10xB\xd4\x01\n" +
 	"\x16com.signalbox.error.v1B\vReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3"
 
 var (

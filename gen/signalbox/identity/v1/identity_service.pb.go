@@ -241,7 +241,7 @@ type UpdateTeamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The team with its name and the new values; an etag must be the stored one.
 	Team *Team `protobuf:"bytes,1,opt,name=team,proto3" json:"team,omitempty"`
-	// Fields to change: display_name. Empty means every one of these that is set.
+	// Fields to change: display_name, disabled. Empty means every one of these that is set.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -354,7 +354,13 @@ type CreateKeyRequest struct {
 	// Last part of the new key's name; empty means a random one.
 	KeyId string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// The key; absent means one with nothing set.
-	Key           *Key `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Key *Key `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Roles that the key holds from the beginning, "roles/{role}" everywhere or
+	// "teams/{team}/roles/{role}" in a team. A key that calls as an agent has none.
+	Roles []string `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	// Make no secret: only client certificates stand for the key, which has
+	// certificate_names then. RotateKey gives it one later.
+	WithoutSecret bool `protobuf:"varint,5,opt,name=without_secret,json=withoutSecret,proto3" json:"without_secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,12 +416,26 @@ func (x *CreateKeyRequest) GetKey() *Key {
 	return nil
 }
 
+func (x *CreateKeyRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *CreateKeyRequest) GetWithoutSecret() bool {
+	if x != nil {
+		return x.WithoutSecret
+	}
+	return false
+}
+
 // CreateKeyResponse holds a new key and its secret.
 type CreateKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key.
 	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// The secret, "sb_…". It cannot be read again.
+	// The secret, "sb_…"; empty for a key without one. It cannot be read again.
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -635,8 +655,8 @@ type UpdateKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key with its name and the new values; an etag must be the stored one.
 	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// Fields to change: display_name, disabled, expire_time. Empty means every one of
-	// these that is set in the request.
+	// Fields to change: display_name, disabled, expire_time, certificate_names. Empty means
+	// every one of these that is set in the request.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -842,11 +862,953 @@ func (x *RotateKeyResponse) GetSecret() string {
 	return ""
 }
 
+// CreateUserRequest asks for a new user.
+type CreateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user, with its issuer and subject.
+	User          *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateUserRequest) Reset() {
+	*x = CreateUserRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateUserRequest) ProtoMessage() {}
+
+func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
+func (*CreateUserRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CreateUserRequest) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+// GetUserRequest asks for one user.
+type GetUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "users/{user}".
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserRequest) Reset() {
+	*x = GetUserRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserRequest) ProtoMessage() {}
+
+func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
+func (*GetUserRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ListUsersRequest asks for a page of users, ordered by name.
+type ListUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only users of this issuer, "issuers/{issuer}"; empty means of every one.
+	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Only users who are disabled.
+	DisabledOnly bool `protobuf:"varint,2,opt,name=disabled_only,json=disabledOnly,proto3" json:"disabled_only,omitempty"`
+	// At most this many users; 0 means 50.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before; empty means the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersRequest) Reset() {
+	*x = ListUsersRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersRequest) ProtoMessage() {}
+
+func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
+func (*ListUsersRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListUsersRequest) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetDisabledOnly() bool {
+	if x != nil {
+		return x.DisabledOnly
+	}
+	return false
+}
+
+func (x *ListUsersRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListUsersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListUsersResponse is a page of users.
+type ListUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The users, ordered by name.
+	Users []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// Token of the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersResponse) Reset() {
+	*x = ListUsersResponse{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersResponse) ProtoMessage() {}
+
+func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
+func (*ListUsersResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListUsersResponse) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ListUsersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// UpdateUserRequest asks for changes to a user.
+type UpdateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user with its name and the new values; an etag must be the stored one.
+	User *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// Fields to change: display_name, email, disabled. Empty means every one of these that
+	// is set in the request.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UpdateUserRequest) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *UpdateUserRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+// DisableUserRequest asks that a user be refused from now on.
+type DisableUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "users/{user}".
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableUserRequest) Reset() {
+	*x = DisableUserRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableUserRequest) ProtoMessage() {}
+
+func (x *DisableUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableUserRequest.ProtoReflect.Descriptor instead.
+func (*DisableUserRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DisableUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// DeleteUserRequest asks for the end of a user.
+type DeleteUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "users/{user}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When given, must be the stored etag.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserRequest) Reset() {
+	*x = DeleteUserRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserRequest) ProtoMessage() {}
+
+func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *DeleteUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeleteUserRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// CreateIssuerRequest asks for a new issuer.
+type CreateIssuerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Last part of the new issuer's name, with which those of its users begin.
+	IssuerId string `protobuf:"bytes,1,opt,name=issuer_id,json=issuerId,proto3" json:"issuer_id,omitempty"`
+	// The issuer, with its url and audiences.
+	Issuer        *Issuer `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateIssuerRequest) Reset() {
+	*x = CreateIssuerRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateIssuerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateIssuerRequest) ProtoMessage() {}
+
+func (x *CreateIssuerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateIssuerRequest.ProtoReflect.Descriptor instead.
+func (*CreateIssuerRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CreateIssuerRequest) GetIssuerId() string {
+	if x != nil {
+		return x.IssuerId
+	}
+	return ""
+}
+
+func (x *CreateIssuerRequest) GetIssuer() *Issuer {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+// GetIssuerRequest asks for one issuer.
+type GetIssuerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "issuers/{issuer}".
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIssuerRequest) Reset() {
+	*x = GetIssuerRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIssuerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIssuerRequest) ProtoMessage() {}
+
+func (x *GetIssuerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIssuerRequest.ProtoReflect.Descriptor instead.
+func (*GetIssuerRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetIssuerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ListIssuersRequest asks for a page of issuers, ordered by name.
+type ListIssuersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many issuers; 0 means 50.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before; empty means the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIssuersRequest) Reset() {
+	*x = ListIssuersRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIssuersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIssuersRequest) ProtoMessage() {}
+
+func (x *ListIssuersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIssuersRequest.ProtoReflect.Descriptor instead.
+func (*ListIssuersRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListIssuersRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListIssuersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListIssuersResponse is a page of issuers.
+type ListIssuersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The issuers, ordered by name.
+	Issuers []*Issuer `protobuf:"bytes,1,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	// Token of the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIssuersResponse) Reset() {
+	*x = ListIssuersResponse{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIssuersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIssuersResponse) ProtoMessage() {}
+
+func (x *ListIssuersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIssuersResponse.ProtoReflect.Descriptor instead.
+func (*ListIssuersResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListIssuersResponse) GetIssuers() []*Issuer {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
+func (x *ListIssuersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// UpdateIssuerRequest asks for changes to an issuer.
+type UpdateIssuerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The issuer with its name and the new values; an etag must be the stored one.
+	Issuer *Issuer `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Fields to change: display_name, disabled, url, jwks, jwks_url, audiences, algorithms,
+	// skew, name_claim, email_claim, claim_mappings. Empty means every one of these that is
+	// set in the request.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateIssuerRequest) Reset() {
+	*x = UpdateIssuerRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateIssuerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateIssuerRequest) ProtoMessage() {}
+
+func (x *UpdateIssuerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateIssuerRequest.ProtoReflect.Descriptor instead.
+func (*UpdateIssuerRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *UpdateIssuerRequest) GetIssuer() *Issuer {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *UpdateIssuerRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+// DeleteIssuerRequest asks for the end of an issuer.
+type DeleteIssuerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "issuers/{issuer}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When given, must be the stored etag.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteIssuerRequest) Reset() {
+	*x = DeleteIssuerRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteIssuerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteIssuerRequest) ProtoMessage() {}
+
+func (x *DeleteIssuerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteIssuerRequest.ProtoReflect.Descriptor instead.
+func (*DeleteIssuerRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *DeleteIssuerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeleteIssuerRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// AddRoleMemberRequest asks that somebody hold a role.
+type AddRoleMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "roles/{role}" to hold it everywhere, "teams/{team}/roles/{role}" in a team. The roles
+	// are admin, team-admin, publisher, approver, auditor and member.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// Who: "users/{user}", "agents/{agent}" or "teams/{team}/keys/{key}".
+	Member        string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddRoleMemberRequest) Reset() {
+	*x = AddRoleMemberRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddRoleMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddRoleMemberRequest) ProtoMessage() {}
+
+func (x *AddRoleMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddRoleMemberRequest.ProtoReflect.Descriptor instead.
+func (*AddRoleMemberRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *AddRoleMemberRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AddRoleMemberRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+// RemoveRoleMemberRequest asks that somebody hold a role no longer.
+type RemoveRoleMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "roles/{role}" or "teams/{team}/roles/{role}".
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// Who: "users/{user}", "agents/{agent}" or "teams/{team}/keys/{key}".
+	Member        string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRoleMemberRequest) Reset() {
+	*x = RemoveRoleMemberRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRoleMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRoleMemberRequest) ProtoMessage() {}
+
+func (x *RemoveRoleMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRoleMemberRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRoleMemberRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RemoveRoleMemberRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RemoveRoleMemberRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+// ListRoleMembersRequest asks for a page of who holds roles, ordered by team, role and
+// member.
+type ListRoleMembersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role, "roles/{role}" or "teams/{team}/roles/{role}", with "-" for any team or
+	// role; "-" alone means every role, everywhere and in teams.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Only what this one holds: "users/{user}", "agents/{agent}" or
+	// "teams/{team}/keys/{key}"; empty means everybody.
+	Member string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	// At most this many rows; 0 means 50. A page may have fewer although there are more.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before; empty means the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRoleMembersRequest) Reset() {
+	*x = ListRoleMembersRequest{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRoleMembersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRoleMembersRequest) ProtoMessage() {}
+
+func (x *ListRoleMembersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRoleMembersRequest.ProtoReflect.Descriptor instead.
+func (*ListRoleMembersRequest) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListRoleMembersRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ListRoleMembersRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *ListRoleMembersRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRoleMembersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListRoleMembersResponse is a page of who holds roles.
+type ListRoleMembersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who holds which role, ordered by team, role and member.
+	Members []*RoleMember `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	// Token of the next page; empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRoleMembersResponse) Reset() {
+	*x = ListRoleMembersResponse{}
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRoleMembersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRoleMembersResponse) ProtoMessage() {}
+
+func (x *ListRoleMembersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_identity_v1_identity_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRoleMembersResponse.ProtoReflect.Descriptor instead.
+func (*ListRoleMembersResponse) Descriptor() ([]byte, []int) {
+	return file_signalbox_identity_v1_identity_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListRoleMembersResponse) GetMembers() []*RoleMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *ListRoleMembersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_signalbox_identity_v1_identity_service_proto protoreflect.FileDescriptor
 
 const file_signalbox_identity_v1_identity_service_proto_rawDesc = "" +
 	"\n" +
-	",signalbox/identity/v1/identity_service.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fsignalbox/identity/v1/key.proto\x1a signalbox/identity/v1/team.proto\"|\n" +
+	",signalbox/identity/v1/identity_service.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\"signalbox/identity/v1/issuer.proto\x1a\x1fsignalbox/identity/v1/key.proto\x1a signalbox/identity/v1/role.proto\x1a signalbox/identity/v1/team.proto\x1a signalbox/identity/v1/user.proto\"|\n" +
 	"\x11CreateTeamRequest\x126\n" +
 	"\ateam_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$R\x06teamId\x12/\n" +
 	"\x04team\x18\x02 \x01(\v2\x1b.signalbox.identity.v1.TeamR\x04team\"I\n" +
@@ -865,11 +1827,13 @@ const file_signalbox_identity_v1_identity_service_proto_rawDesc = "" +
 	"updateMask\"i\n" +
 	"\x11DeleteTeamRequest\x127\n" +
 	"\x04name\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^teams/[a-z][a-z0-9-]{0,62}$R\x04name\x12\x1b\n" +
-	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\xb6\x01\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\xbc\x02\n" +
 	"\x10CreateKeyRequest\x12;\n" +
 	"\x06parent\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^teams/[a-z][a-z0-9-]{0,62}$R\x06parent\x127\n" +
 	"\x06key_id\x18\x02 \x01(\tB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9-]{0,62})?$R\x05keyId\x12,\n" +
-	"\x03key\x18\x03 \x01(\v2\x1a.signalbox.identity.v1.KeyR\x03key\"b\n" +
+	"\x03key\x18\x03 \x01(\v2\x1a.signalbox.identity.v1.KeyR\x03key\x12]\n" +
+	"\x05roles\x18\x04 \x03(\tBG\xbaHD\x92\x01A\x10\x14\x18\x01\";r927^(teams/[a-z][a-z0-9-]{0,62}/)?roles/[a-z][a-z-]{0,30}$R\x05roles\x12%\n" +
+	"\x0ewithout_secret\x18\x05 \x01(\bR\rwithoutSecret\"b\n" +
 	"\x11CreateKeyResponse\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.signalbox.identity.v1.KeyR\x03key\x12\x1f\n" +
 	"\x06secret\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06secret\"e\n" +
@@ -894,7 +1858,63 @@ const file_signalbox_identity_v1_identity_service_proto_rawDesc = "" +
 	"\aoverlap\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\xce\xda\x032\x00R\aoverlap\"b\n" +
 	"\x11RotateKeyResponse\x12,\n" +
 	"\x03key\x18\x01 \x01(\v2\x1a.signalbox.identity.v1.KeyR\x03key\x12\x1f\n" +
-	"\x06secret\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06secret2\xe7\a\n" +
+	"\x06secret\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\x06secret\"L\n" +
+	"\x11CreateUserRequest\x127\n" +
+	"\x04user\x18\x01 \x01(\v2\x1b.signalbox.identity.v1.UserB\x06\xbaH\x03\xc8\x01\x01R\x04user\"a\n" +
+	"\x0eGetUserRequest\x12O\n" +
+	"\x04name\x18\x01 \x01(\tB;\xbaH8r624^users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}$R\x04name\"\xc9\x01\n" +
+	"\x10ListUsersRequest\x12@\n" +
+	"\x06issuer\x18\x01 \x01(\tB(\xbaH%r#2!^(issuers/[a-z][a-z0-9-]{0,62})?$R\x06issuer\x12#\n" +
+	"\rdisabled_only\x18\x02 \x01(\bR\fdisabledOnly\x12%\n" +
+	"\tpage_size\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\xfa\x01R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x83\x01\n" +
+	"\x11ListUsersResponse\x12<\n" +
+	"\x05users\x18\x01 \x03(\v2\x1b.signalbox.identity.v1.UserB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01R\x05users\x120\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\rnextPageToken\"\x89\x01\n" +
+	"\x11UpdateUserRequest\x127\n" +
+	"\x04user\x18\x01 \x01(\v2\x1b.signalbox.identity.v1.UserB\x06\xbaH\x03\xc8\x01\x01R\x04user\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\"e\n" +
+	"\x12DisableUserRequest\x12O\n" +
+	"\x04name\x18\x01 \x01(\tB;\xbaH8r624^users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}$R\x04name\"\x81\x01\n" +
+	"\x11DeleteUserRequest\x12O\n" +
+	"\x04name\x18\x01 \x01(\tB;\xbaH8r624^users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\x90\x01\n" +
+	"\x13CreateIssuerRequest\x12:\n" +
+	"\tissuer_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$R\bissuerId\x12=\n" +
+	"\x06issuer\x18\x02 \x01(\v2\x1d.signalbox.identity.v1.IssuerB\x06\xbaH\x03\xc8\x01\x01R\x06issuer\"M\n" +
+	"\x10GetIssuerRequest\x129\n" +
+	"\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^issuers/[a-z][a-z0-9-]{0,62}$R\x04name\"d\n" +
+	"\x12ListIssuersRequest\x12%\n" +
+	"\tpage_size\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xfa\x01R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x8b\x01\n" +
+	"\x13ListIssuersResponse\x12B\n" +
+	"\aissuers\x18\x01 \x03(\v2\x1d.signalbox.identity.v1.IssuerB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01R\aissuers\x120\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\rnextPageToken\"\x91\x01\n" +
+	"\x13UpdateIssuerRequest\x12=\n" +
+	"\x06issuer\x18\x01 \x01(\v2\x1d.signalbox.identity.v1.IssuerB\x06\xbaH\x03\xc8\x01\x01R\x06issuer\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\"m\n" +
+	"\x13DeleteIssuerRequest\x129\n" +
+	"\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^issuers/[a-z][a-z0-9-]{0,62}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\x9a\x02\n" +
+	"\x14AddRoleMemberRequest\x12R\n" +
+	"\x04role\x18\x01 \x01(\tB>\xbaH;r927^(teams/[a-z][a-z0-9-]{0,62}/)?roles/[a-z][a-z-]{0,30}$R\x04role\x12\xad\x01\n" +
+	"\x06member\x18\x02 \x01(\tB\x94\x01\xbaH\x90\x01r\x8d\x012\x8a\x01^(users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}|agents/[a-z][a-z0-9-]{0,62}|teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})$R\x06member\"\x9d\x02\n" +
+	"\x17RemoveRoleMemberRequest\x12R\n" +
+	"\x04role\x18\x01 \x01(\tB>\xbaH;r927^(teams/[a-z][a-z0-9-]{0,62}/)?roles/[a-z][a-z-]{0,30}$R\x04role\x12\xad\x01\n" +
+	"\x06member\x18\x02 \x01(\tB\x94\x01\xbaH\x90\x01r\x8d\x012\x8a\x01^(users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}|agents/[a-z][a-z0-9-]{0,62}|teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})$R\x06member\"\xee\x01\n" +
+	"\x16ListRoleMembersRequest\x12b\n" +
+	"\x06parent\x18\x01 \x01(\tBJ\xbaHGrE2C^(-|(teams/([a-z][a-z0-9-]{0,62}|-)/)?roles/([a-z][a-z-]{0,30}|-))$R\x06parent\x12 \n" +
+	"\x06member\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x06member\x12%\n" +
+	"\tpage_size\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\xfa\x01R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x93\x01\n" +
+	"\x17ListRoleMembersResponse\x12F\n" +
+	"\amembers\x18\x01 \x03(\v2!.signalbox.identity.v1.RoleMemberB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01R\amembers\x120\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\rnextPageToken2\x93\x12\n" +
 	"\x0fIdentityService\x12S\n" +
 	"\n" +
 	"CreateTeam\x12(.signalbox.identity.v1.CreateTeamRequest\x1a\x1b.signalbox.identity.v1.Team\x12R\n" +
@@ -910,7 +1930,24 @@ const file_signalbox_identity_v1_identity_service_proto_rawDesc = "" +
 	"\tUpdateKey\x12'.signalbox.identity.v1.UpdateKeyRequest\x1a\x1a.signalbox.identity.v1.Key\x12W\n" +
 	"\n" +
 	"DisableKey\x12(.signalbox.identity.v1.DisableKeyRequest\x1a\x1a.signalbox.identity.v1.Key\"\x03\x90\x02\x02\x12^\n" +
-	"\tRotateKey\x12'.signalbox.identity.v1.RotateKeyRequest\x1a(.signalbox.identity.v1.RotateKeyResponseB\xf0\x01\n" +
+	"\tRotateKey\x12'.signalbox.identity.v1.RotateKeyRequest\x1a(.signalbox.identity.v1.RotateKeyResponse\x12S\n" +
+	"\n" +
+	"CreateUser\x12(.signalbox.identity.v1.CreateUserRequest\x1a\x1b.signalbox.identity.v1.User\x12R\n" +
+	"\aGetUser\x12%.signalbox.identity.v1.GetUserRequest\x1a\x1b.signalbox.identity.v1.User\"\x03\x90\x02\x01\x12c\n" +
+	"\tListUsers\x12'.signalbox.identity.v1.ListUsersRequest\x1a(.signalbox.identity.v1.ListUsersResponse\"\x03\x90\x02\x01\x12S\n" +
+	"\n" +
+	"UpdateUser\x12(.signalbox.identity.v1.UpdateUserRequest\x1a\x1b.signalbox.identity.v1.User\x12Z\n" +
+	"\vDisableUser\x12).signalbox.identity.v1.DisableUserRequest\x1a\x1b.signalbox.identity.v1.User\"\x03\x90\x02\x02\x12S\n" +
+	"\n" +
+	"DeleteUser\x12(.signalbox.identity.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"\x03\x90\x02\x02\x12Y\n" +
+	"\fCreateIssuer\x12*.signalbox.identity.v1.CreateIssuerRequest\x1a\x1d.signalbox.identity.v1.Issuer\x12X\n" +
+	"\tGetIssuer\x12'.signalbox.identity.v1.GetIssuerRequest\x1a\x1d.signalbox.identity.v1.Issuer\"\x03\x90\x02\x01\x12i\n" +
+	"\vListIssuers\x12).signalbox.identity.v1.ListIssuersRequest\x1a*.signalbox.identity.v1.ListIssuersResponse\"\x03\x90\x02\x01\x12Y\n" +
+	"\fUpdateIssuer\x12*.signalbox.identity.v1.UpdateIssuerRequest\x1a\x1d.signalbox.identity.v1.Issuer\x12W\n" +
+	"\fDeleteIssuer\x12*.signalbox.identity.v1.DeleteIssuerRequest\x1a\x16.google.protobuf.Empty\"\x03\x90\x02\x02\x12d\n" +
+	"\rAddRoleMember\x12+.signalbox.identity.v1.AddRoleMemberRequest\x1a!.signalbox.identity.v1.RoleHolder\"\x03\x90\x02\x02\x12e\n" +
+	"\x10RemoveRoleMember\x12..signalbox.identity.v1.RemoveRoleMemberRequest\x1a!.signalbox.identity.v1.RoleHolder\x12u\n" +
+	"\x0fListRoleMembers\x12-.signalbox.identity.v1.ListRoleMembersRequest\x1a..signalbox.identity.v1.ListRoleMembersResponse\"\x03\x90\x02\x01B\xf0\x01\n" +
 	"\x19com.signalbox.identity.v1B\x14IdentityServiceProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3"
 
 var (
@@ -925,68 +1962,126 @@ func file_signalbox_identity_v1_identity_service_proto_rawDescGZIP() []byte {
 	return file_signalbox_identity_v1_identity_service_proto_rawDescData
 }
 
-var file_signalbox_identity_v1_identity_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_signalbox_identity_v1_identity_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_signalbox_identity_v1_identity_service_proto_goTypes = []any{
-	(*CreateTeamRequest)(nil),     // 0: signalbox.identity.v1.CreateTeamRequest
-	(*GetTeamRequest)(nil),        // 1: signalbox.identity.v1.GetTeamRequest
-	(*ListTeamsRequest)(nil),      // 2: signalbox.identity.v1.ListTeamsRequest
-	(*ListTeamsResponse)(nil),     // 3: signalbox.identity.v1.ListTeamsResponse
-	(*UpdateTeamRequest)(nil),     // 4: signalbox.identity.v1.UpdateTeamRequest
-	(*DeleteTeamRequest)(nil),     // 5: signalbox.identity.v1.DeleteTeamRequest
-	(*CreateKeyRequest)(nil),      // 6: signalbox.identity.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),     // 7: signalbox.identity.v1.CreateKeyResponse
-	(*GetKeyRequest)(nil),         // 8: signalbox.identity.v1.GetKeyRequest
-	(*ListKeysRequest)(nil),       // 9: signalbox.identity.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 10: signalbox.identity.v1.ListKeysResponse
-	(*UpdateKeyRequest)(nil),      // 11: signalbox.identity.v1.UpdateKeyRequest
-	(*DisableKeyRequest)(nil),     // 12: signalbox.identity.v1.DisableKeyRequest
-	(*RotateKeyRequest)(nil),      // 13: signalbox.identity.v1.RotateKeyRequest
-	(*RotateKeyResponse)(nil),     // 14: signalbox.identity.v1.RotateKeyResponse
-	(*Team)(nil),                  // 15: signalbox.identity.v1.Team
-	(*fieldmaskpb.FieldMask)(nil), // 16: google.protobuf.FieldMask
-	(*Key)(nil),                   // 17: signalbox.identity.v1.Key
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(*emptypb.Empty)(nil),         // 19: google.protobuf.Empty
+	(*CreateTeamRequest)(nil),       // 0: signalbox.identity.v1.CreateTeamRequest
+	(*GetTeamRequest)(nil),          // 1: signalbox.identity.v1.GetTeamRequest
+	(*ListTeamsRequest)(nil),        // 2: signalbox.identity.v1.ListTeamsRequest
+	(*ListTeamsResponse)(nil),       // 3: signalbox.identity.v1.ListTeamsResponse
+	(*UpdateTeamRequest)(nil),       // 4: signalbox.identity.v1.UpdateTeamRequest
+	(*DeleteTeamRequest)(nil),       // 5: signalbox.identity.v1.DeleteTeamRequest
+	(*CreateKeyRequest)(nil),        // 6: signalbox.identity.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),       // 7: signalbox.identity.v1.CreateKeyResponse
+	(*GetKeyRequest)(nil),           // 8: signalbox.identity.v1.GetKeyRequest
+	(*ListKeysRequest)(nil),         // 9: signalbox.identity.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),        // 10: signalbox.identity.v1.ListKeysResponse
+	(*UpdateKeyRequest)(nil),        // 11: signalbox.identity.v1.UpdateKeyRequest
+	(*DisableKeyRequest)(nil),       // 12: signalbox.identity.v1.DisableKeyRequest
+	(*RotateKeyRequest)(nil),        // 13: signalbox.identity.v1.RotateKeyRequest
+	(*RotateKeyResponse)(nil),       // 14: signalbox.identity.v1.RotateKeyResponse
+	(*CreateUserRequest)(nil),       // 15: signalbox.identity.v1.CreateUserRequest
+	(*GetUserRequest)(nil),          // 16: signalbox.identity.v1.GetUserRequest
+	(*ListUsersRequest)(nil),        // 17: signalbox.identity.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),       // 18: signalbox.identity.v1.ListUsersResponse
+	(*UpdateUserRequest)(nil),       // 19: signalbox.identity.v1.UpdateUserRequest
+	(*DisableUserRequest)(nil),      // 20: signalbox.identity.v1.DisableUserRequest
+	(*DeleteUserRequest)(nil),       // 21: signalbox.identity.v1.DeleteUserRequest
+	(*CreateIssuerRequest)(nil),     // 22: signalbox.identity.v1.CreateIssuerRequest
+	(*GetIssuerRequest)(nil),        // 23: signalbox.identity.v1.GetIssuerRequest
+	(*ListIssuersRequest)(nil),      // 24: signalbox.identity.v1.ListIssuersRequest
+	(*ListIssuersResponse)(nil),     // 25: signalbox.identity.v1.ListIssuersResponse
+	(*UpdateIssuerRequest)(nil),     // 26: signalbox.identity.v1.UpdateIssuerRequest
+	(*DeleteIssuerRequest)(nil),     // 27: signalbox.identity.v1.DeleteIssuerRequest
+	(*AddRoleMemberRequest)(nil),    // 28: signalbox.identity.v1.AddRoleMemberRequest
+	(*RemoveRoleMemberRequest)(nil), // 29: signalbox.identity.v1.RemoveRoleMemberRequest
+	(*ListRoleMembersRequest)(nil),  // 30: signalbox.identity.v1.ListRoleMembersRequest
+	(*ListRoleMembersResponse)(nil), // 31: signalbox.identity.v1.ListRoleMembersResponse
+	(*Team)(nil),                    // 32: signalbox.identity.v1.Team
+	(*fieldmaskpb.FieldMask)(nil),   // 33: google.protobuf.FieldMask
+	(*Key)(nil),                     // 34: signalbox.identity.v1.Key
+	(*durationpb.Duration)(nil),     // 35: google.protobuf.Duration
+	(*User)(nil),                    // 36: signalbox.identity.v1.User
+	(*Issuer)(nil),                  // 37: signalbox.identity.v1.Issuer
+	(*RoleMember)(nil),              // 38: signalbox.identity.v1.RoleMember
+	(*emptypb.Empty)(nil),           // 39: google.protobuf.Empty
+	(*RoleHolder)(nil),              // 40: signalbox.identity.v1.RoleHolder
 }
 var file_signalbox_identity_v1_identity_service_proto_depIdxs = []int32{
-	15, // 0: signalbox.identity.v1.CreateTeamRequest.team:type_name -> signalbox.identity.v1.Team
-	15, // 1: signalbox.identity.v1.ListTeamsResponse.teams:type_name -> signalbox.identity.v1.Team
-	15, // 2: signalbox.identity.v1.UpdateTeamRequest.team:type_name -> signalbox.identity.v1.Team
-	16, // 3: signalbox.identity.v1.UpdateTeamRequest.update_mask:type_name -> google.protobuf.FieldMask
-	17, // 4: signalbox.identity.v1.CreateKeyRequest.key:type_name -> signalbox.identity.v1.Key
-	17, // 5: signalbox.identity.v1.CreateKeyResponse.key:type_name -> signalbox.identity.v1.Key
-	17, // 6: signalbox.identity.v1.ListKeysResponse.keys:type_name -> signalbox.identity.v1.Key
-	17, // 7: signalbox.identity.v1.UpdateKeyRequest.key:type_name -> signalbox.identity.v1.Key
-	16, // 8: signalbox.identity.v1.UpdateKeyRequest.update_mask:type_name -> google.protobuf.FieldMask
-	18, // 9: signalbox.identity.v1.RotateKeyRequest.overlap:type_name -> google.protobuf.Duration
-	17, // 10: signalbox.identity.v1.RotateKeyResponse.key:type_name -> signalbox.identity.v1.Key
-	0,  // 11: signalbox.identity.v1.IdentityService.CreateTeam:input_type -> signalbox.identity.v1.CreateTeamRequest
-	1,  // 12: signalbox.identity.v1.IdentityService.GetTeam:input_type -> signalbox.identity.v1.GetTeamRequest
-	2,  // 13: signalbox.identity.v1.IdentityService.ListTeams:input_type -> signalbox.identity.v1.ListTeamsRequest
-	4,  // 14: signalbox.identity.v1.IdentityService.UpdateTeam:input_type -> signalbox.identity.v1.UpdateTeamRequest
-	5,  // 15: signalbox.identity.v1.IdentityService.DeleteTeam:input_type -> signalbox.identity.v1.DeleteTeamRequest
-	6,  // 16: signalbox.identity.v1.IdentityService.CreateKey:input_type -> signalbox.identity.v1.CreateKeyRequest
-	8,  // 17: signalbox.identity.v1.IdentityService.GetKey:input_type -> signalbox.identity.v1.GetKeyRequest
-	9,  // 18: signalbox.identity.v1.IdentityService.ListKeys:input_type -> signalbox.identity.v1.ListKeysRequest
-	11, // 19: signalbox.identity.v1.IdentityService.UpdateKey:input_type -> signalbox.identity.v1.UpdateKeyRequest
-	12, // 20: signalbox.identity.v1.IdentityService.DisableKey:input_type -> signalbox.identity.v1.DisableKeyRequest
-	13, // 21: signalbox.identity.v1.IdentityService.RotateKey:input_type -> signalbox.identity.v1.RotateKeyRequest
-	15, // 22: signalbox.identity.v1.IdentityService.CreateTeam:output_type -> signalbox.identity.v1.Team
-	15, // 23: signalbox.identity.v1.IdentityService.GetTeam:output_type -> signalbox.identity.v1.Team
-	3,  // 24: signalbox.identity.v1.IdentityService.ListTeams:output_type -> signalbox.identity.v1.ListTeamsResponse
-	15, // 25: signalbox.identity.v1.IdentityService.UpdateTeam:output_type -> signalbox.identity.v1.Team
-	19, // 26: signalbox.identity.v1.IdentityService.DeleteTeam:output_type -> google.protobuf.Empty
-	7,  // 27: signalbox.identity.v1.IdentityService.CreateKey:output_type -> signalbox.identity.v1.CreateKeyResponse
-	17, // 28: signalbox.identity.v1.IdentityService.GetKey:output_type -> signalbox.identity.v1.Key
-	10, // 29: signalbox.identity.v1.IdentityService.ListKeys:output_type -> signalbox.identity.v1.ListKeysResponse
-	17, // 30: signalbox.identity.v1.IdentityService.UpdateKey:output_type -> signalbox.identity.v1.Key
-	17, // 31: signalbox.identity.v1.IdentityService.DisableKey:output_type -> signalbox.identity.v1.Key
-	14, // 32: signalbox.identity.v1.IdentityService.RotateKey:output_type -> signalbox.identity.v1.RotateKeyResponse
-	22, // [22:33] is the sub-list for method output_type
-	11, // [11:22] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	32, // 0: signalbox.identity.v1.CreateTeamRequest.team:type_name -> signalbox.identity.v1.Team
+	32, // 1: signalbox.identity.v1.ListTeamsResponse.teams:type_name -> signalbox.identity.v1.Team
+	32, // 2: signalbox.identity.v1.UpdateTeamRequest.team:type_name -> signalbox.identity.v1.Team
+	33, // 3: signalbox.identity.v1.UpdateTeamRequest.update_mask:type_name -> google.protobuf.FieldMask
+	34, // 4: signalbox.identity.v1.CreateKeyRequest.key:type_name -> signalbox.identity.v1.Key
+	34, // 5: signalbox.identity.v1.CreateKeyResponse.key:type_name -> signalbox.identity.v1.Key
+	34, // 6: signalbox.identity.v1.ListKeysResponse.keys:type_name -> signalbox.identity.v1.Key
+	34, // 7: signalbox.identity.v1.UpdateKeyRequest.key:type_name -> signalbox.identity.v1.Key
+	33, // 8: signalbox.identity.v1.UpdateKeyRequest.update_mask:type_name -> google.protobuf.FieldMask
+	35, // 9: signalbox.identity.v1.RotateKeyRequest.overlap:type_name -> google.protobuf.Duration
+	34, // 10: signalbox.identity.v1.RotateKeyResponse.key:type_name -> signalbox.identity.v1.Key
+	36, // 11: signalbox.identity.v1.CreateUserRequest.user:type_name -> signalbox.identity.v1.User
+	36, // 12: signalbox.identity.v1.ListUsersResponse.users:type_name -> signalbox.identity.v1.User
+	36, // 13: signalbox.identity.v1.UpdateUserRequest.user:type_name -> signalbox.identity.v1.User
+	33, // 14: signalbox.identity.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	37, // 15: signalbox.identity.v1.CreateIssuerRequest.issuer:type_name -> signalbox.identity.v1.Issuer
+	37, // 16: signalbox.identity.v1.ListIssuersResponse.issuers:type_name -> signalbox.identity.v1.Issuer
+	37, // 17: signalbox.identity.v1.UpdateIssuerRequest.issuer:type_name -> signalbox.identity.v1.Issuer
+	33, // 18: signalbox.identity.v1.UpdateIssuerRequest.update_mask:type_name -> google.protobuf.FieldMask
+	38, // 19: signalbox.identity.v1.ListRoleMembersResponse.members:type_name -> signalbox.identity.v1.RoleMember
+	0,  // 20: signalbox.identity.v1.IdentityService.CreateTeam:input_type -> signalbox.identity.v1.CreateTeamRequest
+	1,  // 21: signalbox.identity.v1.IdentityService.GetTeam:input_type -> signalbox.identity.v1.GetTeamRequest
+	2,  // 22: signalbox.identity.v1.IdentityService.ListTeams:input_type -> signalbox.identity.v1.ListTeamsRequest
+	4,  // 23: signalbox.identity.v1.IdentityService.UpdateTeam:input_type -> signalbox.identity.v1.UpdateTeamRequest
+	5,  // 24: signalbox.identity.v1.IdentityService.DeleteTeam:input_type -> signalbox.identity.v1.DeleteTeamRequest
+	6,  // 25: signalbox.identity.v1.IdentityService.CreateKey:input_type -> signalbox.identity.v1.CreateKeyRequest
+	8,  // 26: signalbox.identity.v1.IdentityService.GetKey:input_type -> signalbox.identity.v1.GetKeyRequest
+	9,  // 27: signalbox.identity.v1.IdentityService.ListKeys:input_type -> signalbox.identity.v1.ListKeysRequest
+	11, // 28: signalbox.identity.v1.IdentityService.UpdateKey:input_type -> signalbox.identity.v1.UpdateKeyRequest
+	12, // 29: signalbox.identity.v1.IdentityService.DisableKey:input_type -> signalbox.identity.v1.DisableKeyRequest
+	13, // 30: signalbox.identity.v1.IdentityService.RotateKey:input_type -> signalbox.identity.v1.RotateKeyRequest
+	15, // 31: signalbox.identity.v1.IdentityService.CreateUser:input_type -> signalbox.identity.v1.CreateUserRequest
+	16, // 32: signalbox.identity.v1.IdentityService.GetUser:input_type -> signalbox.identity.v1.GetUserRequest
+	17, // 33: signalbox.identity.v1.IdentityService.ListUsers:input_type -> signalbox.identity.v1.ListUsersRequest
+	19, // 34: signalbox.identity.v1.IdentityService.UpdateUser:input_type -> signalbox.identity.v1.UpdateUserRequest
+	20, // 35: signalbox.identity.v1.IdentityService.DisableUser:input_type -> signalbox.identity.v1.DisableUserRequest
+	21, // 36: signalbox.identity.v1.IdentityService.DeleteUser:input_type -> signalbox.identity.v1.DeleteUserRequest
+	22, // 37: signalbox.identity.v1.IdentityService.CreateIssuer:input_type -> signalbox.identity.v1.CreateIssuerRequest
+	23, // 38: signalbox.identity.v1.IdentityService.GetIssuer:input_type -> signalbox.identity.v1.GetIssuerRequest
+	24, // 39: signalbox.identity.v1.IdentityService.ListIssuers:input_type -> signalbox.identity.v1.ListIssuersRequest
+	26, // 40: signalbox.identity.v1.IdentityService.UpdateIssuer:input_type -> signalbox.identity.v1.UpdateIssuerRequest
+	27, // 41: signalbox.identity.v1.IdentityService.DeleteIssuer:input_type -> signalbox.identity.v1.DeleteIssuerRequest
+	28, // 42: signalbox.identity.v1.IdentityService.AddRoleMember:input_type -> signalbox.identity.v1.AddRoleMemberRequest
+	29, // 43: signalbox.identity.v1.IdentityService.RemoveRoleMember:input_type -> signalbox.identity.v1.RemoveRoleMemberRequest
+	30, // 44: signalbox.identity.v1.IdentityService.ListRoleMembers:input_type -> signalbox.identity.v1.ListRoleMembersRequest
+	32, // 45: signalbox.identity.v1.IdentityService.CreateTeam:output_type -> signalbox.identity.v1.Team
+	32, // 46: signalbox.identity.v1.IdentityService.GetTeam:output_type -> signalbox.identity.v1.Team
+	3,  // 47: signalbox.identity.v1.IdentityService.ListTeams:output_type -> signalbox.identity.v1.ListTeamsResponse
+	32, // 48: signalbox.identity.v1.IdentityService.UpdateTeam:output_type -> signalbox.identity.v1.Team
+	39, // 49: signalbox.identity.v1.IdentityService.DeleteTeam:output_type -> google.protobuf.Empty
+	7,  // 50: signalbox.identity.v1.IdentityService.CreateKey:output_type -> signalbox.identity.v1.CreateKeyResponse
+	34, // 51: signalbox.identity.v1.IdentityService.GetKey:output_type -> signalbox.identity.v1.Key
+	10, // 52: signalbox.identity.v1.IdentityService.ListKeys:output_type -> signalbox.identity.v1.ListKeysResponse
+	34, // 53: signalbox.identity.v1.IdentityService.UpdateKey:output_type -> signalbox.identity.v1.Key
+	34, // 54: signalbox.identity.v1.IdentityService.DisableKey:output_type -> signalbox.identity.v1.Key
+	14, // 55: signalbox.identity.v1.IdentityService.RotateKey:output_type -> signalbox.identity.v1.RotateKeyResponse
+	36, // 56: signalbox.identity.v1.IdentityService.CreateUser:output_type -> signalbox.identity.v1.User
+	36, // 57: signalbox.identity.v1.IdentityService.GetUser:output_type -> signalbox.identity.v1.User
+	18, // 58: signalbox.identity.v1.IdentityService.ListUsers:output_type -> signalbox.identity.v1.ListUsersResponse
+	36, // 59: signalbox.identity.v1.IdentityService.UpdateUser:output_type -> signalbox.identity.v1.User
+	36, // 60: signalbox.identity.v1.IdentityService.DisableUser:output_type -> signalbox.identity.v1.User
+	39, // 61: signalbox.identity.v1.IdentityService.DeleteUser:output_type -> google.protobuf.Empty
+	37, // 62: signalbox.identity.v1.IdentityService.CreateIssuer:output_type -> signalbox.identity.v1.Issuer
+	37, // 63: signalbox.identity.v1.IdentityService.GetIssuer:output_type -> signalbox.identity.v1.Issuer
+	25, // 64: signalbox.identity.v1.IdentityService.ListIssuers:output_type -> signalbox.identity.v1.ListIssuersResponse
+	37, // 65: signalbox.identity.v1.IdentityService.UpdateIssuer:output_type -> signalbox.identity.v1.Issuer
+	39, // 66: signalbox.identity.v1.IdentityService.DeleteIssuer:output_type -> google.protobuf.Empty
+	40, // 67: signalbox.identity.v1.IdentityService.AddRoleMember:output_type -> signalbox.identity.v1.RoleHolder
+	40, // 68: signalbox.identity.v1.IdentityService.RemoveRoleMember:output_type -> signalbox.identity.v1.RoleHolder
+	31, // 69: signalbox.identity.v1.IdentityService.ListRoleMembers:output_type -> signalbox.identity.v1.ListRoleMembersResponse
+	45, // [45:70] is the sub-list for method output_type
+	20, // [20:45] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_identity_v1_identity_service_proto_init() }
@@ -994,15 +2089,18 @@ func file_signalbox_identity_v1_identity_service_proto_init() {
 	if File_signalbox_identity_v1_identity_service_proto != nil {
 		return
 	}
+	file_signalbox_identity_v1_issuer_proto_init()
 	file_signalbox_identity_v1_key_proto_init()
+	file_signalbox_identity_v1_role_proto_init()
 	file_signalbox_identity_v1_team_proto_init()
+	file_signalbox_identity_v1_user_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_identity_v1_identity_service_proto_rawDesc), len(file_signalbox_identity_v1_identity_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 )
 
 // Key is an API key of a team. Its secret is returned once and only its SHA-256 is kept.
+// Instead of a secret, or beside it, client certificates can stand for the key.
 type Key struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Resource name, "teams/{team}/keys/{key}". Output only.
@@ -33,7 +34,8 @@ type Key struct {
 	Uid string `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
 	// Name for people.
 	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// First characters of the current secret, to tell keys apart. Output only.
+	// First characters of the current secret, to tell keys apart; empty for a key without
+	// a secret. Output only.
 	SecretHint string `protobuf:"bytes,4,opt,name=secret_hint,json=secretHint,proto3" json:"secret_hint,omitempty"`
 	// Whether the key is refused.
 	Disabled bool `protobuf:"varint,5,opt,name=disabled,proto3" json:"disabled,omitempty"`
@@ -51,7 +53,17 @@ type Key struct {
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Which replicas serve the change. Set in answers to UpdateKey, DisableKey and
 	// RotateKey unless the replicas could not be asked. Output only.
-	Rollout       *v1.Rollout `protobuf:"bytes,12,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	Rollout *v1.Rollout `protobuf:"bytes,12,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// The agent as which the key calls, "agents/{agent}", one of the same team; empty means
+	// that it calls as itself. It is given on create and never changes.
+	Agent string `protobuf:"bytes,13,opt,name=agent,proto3" json:"agent,omitempty"`
+	// Names in client certificates that stand for the key: "URI:spiffe://example.org/ci",
+	// "DNS:ci.example.org" or "EMAIL:ada@example.org". Each belongs to one key.
+	CertificateNames []string `protobuf:"bytes,14,rep,name=certificate_names,json=certificateNames,proto3" json:"certificate_names,omitempty"`
+	// The roles that the key holds, "roles/{role}" everywhere and
+	// "teams/{team}/roles/{role}" in a team. One that holds none does what policies permit
+	// to keys of its team. Output only.
+	Roles         []string `protobuf:"bytes,15,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -170,11 +182,32 @@ func (x *Key) GetRollout() *v1.Rollout {
 	return nil
 }
 
+func (x *Key) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Key) GetCertificateNames() []string {
+	if x != nil {
+		return x.CertificateNames
+	}
+	return nil
+}
+
+func (x *Key) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
 var File_signalbox_identity_v1_key_proto protoreflect.FileDescriptor
 
 const file_signalbox_identity_v1_key_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsignalbox/identity/v1/key.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"signalbox/rollout/v1/rollout.proto\"\x96\x05\n" +
+	"\x1fsignalbox/identity/v1/key.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"signalbox/rollout/v1/rollout.proto\"\xbc\x06\n" +
 	"\x03Key\x12W\n" +
 	"\x04name\x18\x01 \x01(\tBC\xbaH@r>2<^(teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})?$R\x04name\x12\x19\n" +
 	"\x03uid\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18$R\x03uid\x12+\n" +
@@ -192,7 +225,10 @@ const file_signalbox_identity_v1_key_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x127\n" +
-	"\arollout\x18\f \x01(\v2\x1d.signalbox.rollout.v1.RolloutR\arolloutB\xe4\x01\n" +
+	"\arollout\x18\f \x01(\v2\x1d.signalbox.rollout.v1.RolloutR\arollout\x12=\n" +
+	"\x05agent\x18\r \x01(\tB'\xbaH$r\"2 ^(agents/[a-z][a-z0-9-]{0,62})?$R\x05agent\x12>\n" +
+	"\x11certificate_names\x18\x0e \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x14\"\ar\x05\x10\x01(\x80\x10R\x10certificateNames\x12%\n" +
+	"\x05roles\x18\x0f \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\x90N\"\x04r\x02\x18dR\x05rolesB\xe4\x01\n" +
 	"\x19com.signalbox.identity.v1B\bKeyProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3"
 
 var (

@@ -8,6 +8,7 @@ package identityv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v1 "github.com/signalbox-dev/signalbox/gen/signalbox/rollout/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -37,7 +38,13 @@ type Team struct {
 	// When the team was created. Output only.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the team was last changed. Output only.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// Whether the team is stopped: its keys, and its agents as callers, are refused, and
+	// roles in it count for nothing. Its agents can be called as before.
+	Disabled bool `protobuf:"varint,7,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// Which replicas serve the change. Set in answers to UpdateTeam unless the replicas
+	// could not be asked. Output only.
+	Rollout       *v1.Rollout `protobuf:"bytes,8,opt,name=rollout,proto3" json:"rollout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -114,11 +121,25 @@ func (x *Team) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Team) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *Team) GetRollout() *v1.Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
 var File_signalbox_identity_v1_team_proto protoreflect.FileDescriptor
 
 const file_signalbox_identity_v1_team_proto_rawDesc = "" +
 	"\n" +
-	" signalbox/identity/v1/team.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x02\n" +
+	" signalbox/identity/v1/team.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"signalbox/rollout/v1/rollout.proto\"\xf6\x02\n" +
 	"\x04Team\x12:\n" +
 	"\x04name\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$R\x04name\x12\x19\n" +
 	"\x03uid\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18$R\x03uid\x12+\n" +
@@ -127,7 +148,9 @@ const file_signalbox_identity_v1_team_proto_rawDesc = "" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"updateTimeB\xe5\x01\n" +
+	"updateTime\x12\x1a\n" +
+	"\bdisabled\x18\a \x01(\bR\bdisabled\x127\n" +
+	"\arollout\x18\b \x01(\v2\x1d.signalbox.rollout.v1.RolloutR\arolloutB\xe5\x01\n" +
 	"\x19com.signalbox.identity.v1B\tTeamProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3"
 
 var (
@@ -146,15 +169,17 @@ var file_signalbox_identity_v1_team_proto_msgTypes = make([]protoimpl.MessageInf
 var file_signalbox_identity_v1_team_proto_goTypes = []any{
 	(*Team)(nil),                  // 0: signalbox.identity.v1.Team
 	(*timestamppb.Timestamp)(nil), // 1: google.protobuf.Timestamp
+	(*v1.Rollout)(nil),            // 2: signalbox.rollout.v1.Rollout
 }
 var file_signalbox_identity_v1_team_proto_depIdxs = []int32{
 	1, // 0: signalbox.identity.v1.Team.create_time:type_name -> google.protobuf.Timestamp
 	1, // 1: signalbox.identity.v1.Team.update_time:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 2: signalbox.identity.v1.Team.rollout:type_name -> signalbox.rollout.v1.Rollout
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_identity_v1_team_proto_init() }

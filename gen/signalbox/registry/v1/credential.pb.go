@@ -80,6 +80,63 @@ func (ClientAuthentication) EnumDescriptor() ([]byte, []int) {
 	return file_signalbox_registry_v1_credential_proto_rawDescGZIP(), []int{0}
 }
 
+// TokenType is a type of tokens, of section 3 of RFC 8693.
+type TokenType int32
+
+const (
+	// Not given.
+	TokenType_TOKEN_TYPE_UNSPECIFIED TokenType = 0
+	// "urn:ietf:params:oauth:token-type:access_token".
+	TokenType_TOKEN_TYPE_ACCESS_TOKEN TokenType = 1
+	// "urn:ietf:params:oauth:token-type:id_token".
+	TokenType_TOKEN_TYPE_ID_TOKEN TokenType = 2
+	// "urn:ietf:params:oauth:token-type:jwt".
+	TokenType_TOKEN_TYPE_JWT TokenType = 3
+)
+
+// Enum value maps for TokenType.
+var (
+	TokenType_name = map[int32]string{
+		0: "TOKEN_TYPE_UNSPECIFIED",
+		1: "TOKEN_TYPE_ACCESS_TOKEN",
+		2: "TOKEN_TYPE_ID_TOKEN",
+		3: "TOKEN_TYPE_JWT",
+	}
+	TokenType_value = map[string]int32{
+		"TOKEN_TYPE_UNSPECIFIED":  0,
+		"TOKEN_TYPE_ACCESS_TOKEN": 1,
+		"TOKEN_TYPE_ID_TOKEN":     2,
+		"TOKEN_TYPE_JWT":          3,
+	}
+)
+
+func (x TokenType) Enum() *TokenType {
+	p := new(TokenType)
+	*p = x
+	return p
+}
+
+func (x TokenType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TokenType) Descriptor() protoreflect.EnumDescriptor {
+	return file_signalbox_registry_v1_credential_proto_enumTypes[1].Descriptor()
+}
+
+func (TokenType) Type() protoreflect.EnumType {
+	return &file_signalbox_registry_v1_credential_proto_enumTypes[1]
+}
+
+func (x TokenType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TokenType.Descriptor instead.
+func (TokenType) EnumDescriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_credential_proto_rawDescGZIP(), []int{1}
+}
+
 // Credential is what the gateway shows to an agent. Its secret parts are input only: they
 // are stored encrypted and are never given back, nor do they stand in logs or events.
 //
@@ -99,6 +156,8 @@ type Credential struct {
 	//	*Credential_AwsSigv4
 	//	*Credential_Google
 	//	*Credential_Entra
+	//	*Credential_IdentityToken
+	//	*Credential_TokenExchange
 	Scheme isCredential_Scheme `protobuf_oneof:"scheme"`
 	// Where else the credential may be sent than to the agent's endpoints, for example
 	// "https://agents.example.com:8443". Needed with trust_card_authority when the card names
@@ -108,7 +167,7 @@ type Credential struct {
 	// extra_origins. Output only.
 	SentTo []string `protobuf:"bytes,9,rep,name=sent_to,json=sentTo,proto3" json:"sent_to,omitempty"`
 	// Tells one secret from the next and nothing else of it: it changes when the secret
-	// does. Output only.
+	// does. Empty for identity tokens, which have none. Output only.
 	Fingerprint string `protobuf:"bytes,10,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	// When the credential was last changed. Output only.
 	SetTime       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=set_time,json=setTime,proto3" json:"set_time,omitempty"`
@@ -216,6 +275,24 @@ func (x *Credential) GetEntra() *EntraApplication {
 	return nil
 }
 
+func (x *Credential) GetIdentityToken() *IdentityToken {
+	if x != nil {
+		if x, ok := x.Scheme.(*Credential_IdentityToken); ok {
+			return x.IdentityToken
+		}
+	}
+	return nil
+}
+
+func (x *Credential) GetTokenExchange() *TokenExchange {
+	if x != nil {
+		if x, ok := x.Scheme.(*Credential_TokenExchange); ok {
+			return x.TokenExchange
+		}
+	}
+	return nil
+}
+
 func (x *Credential) GetExtraOrigins() []string {
 	if x != nil {
 		return x.ExtraOrigins
@@ -283,6 +360,16 @@ type Credential_Entra struct {
 	Entra *EntraApplication `protobuf:"bytes,7,opt,name=entra,proto3,oneof"`
 }
 
+type Credential_IdentityToken struct {
+	// A token of the gateway's own that tells the agent who calls.
+	IdentityToken *IdentityToken `protobuf:"bytes,12,opt,name=identity_token,json=identityToken,proto3,oneof"`
+}
+
+type Credential_TokenExchange struct {
+	// A token that the caller's own is exchanged for.
+	TokenExchange *TokenExchange `protobuf:"bytes,13,opt,name=token_exchange,json=tokenExchange,proto3,oneof"`
+}
+
 func (*Credential_Bearer) isCredential_Scheme() {}
 
 func (*Credential_ApiKey) isCredential_Scheme() {}
@@ -296,6 +383,10 @@ func (*Credential_AwsSigv4) isCredential_Scheme() {}
 func (*Credential_Google) isCredential_Scheme() {}
 
 func (*Credential_Entra) isCredential_Scheme() {}
+
+func (*Credential_IdentityToken) isCredential_Scheme() {}
+
+func (*Credential_TokenExchange) isCredential_Scheme() {}
 
 // BearerToken is a fixed token.
 type BearerToken struct {
@@ -799,6 +890,198 @@ func (x *EntraApplication) GetAuthority() string {
 	return ""
 }
 
+// IdentityToken is a JSON Web Token of the gateway's own, ES256, that the agent verifies with
+// the keys at /.well-known/jwks.json. It is valid for 5 minutes. Its claims: "iss", the
+// gateway's public URL; "aud", whom it is for; "sub", the name of the caller, such as
+// "users/okta~ada", "agents/planner", "teams/research/keys/ci", or "gateway" for what the
+// gateway asks by itself; "signalbox.dev/kind" (user, agent, key, admin, gateway),
+// "signalbox.dev/uid" and "signalbox.dev/team" of the caller; "iat", "nbf", "exp" and "jti".
+type IdentityToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the header; empty means "Authorization". In that one the token follows
+	// "Bearer ", in others it stands alone.
+	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// Whom the token is for, as "aud". Empty means the agent's name, "agents/{agent}". Else
+	// it must be the origin that all of the agent's endpoints have, for example
+	// "https://agents.example.com".
+	Audience      string `protobuf:"bytes,2,opt,name=audience,proto3" json:"audience,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdentityToken) Reset() {
+	*x = IdentityToken{}
+	mi := &file_signalbox_registry_v1_credential_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentityToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentityToken) ProtoMessage() {}
+
+func (x *IdentityToken) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_registry_v1_credential_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentityToken.ProtoReflect.Descriptor instead.
+func (*IdentityToken) Descriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_credential_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *IdentityToken) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *IdentityToken) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+// TokenExchange asks an authorization server for a token in exchange for the caller's own
+// (RFC 8693). Callers without a token, such as those with API keys, are refused. A caller's
+// token is shown only to token endpoints of the origin that its issuer has.
+type TokenExchange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The server's token endpoint. Dialled only where agents may be dialled.
+	TokenUrl string `protobuf:"bytes,1,opt,name=token_url,json=tokenUrl,proto3" json:"token_url,omitempty"`
+	// The gateway's id at the server.
+	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The gateway's secret at the server. Input only.
+	ClientSecret string `protobuf:"bytes,3,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	// What the token is to be good for.
+	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Sent as "audience" when it is not empty: the agent's name at the server.
+	Audience string `protobuf:"bytes,5,opt,name=audience,proto3" json:"audience,omitempty"`
+	// Sent as "resource" when it is not empty: the agent's address, an absolute URI.
+	Resource string `protobuf:"bytes,6,opt,name=resource,proto3" json:"resource,omitempty"`
+	// How id and secret are sent; unspecified means AUTO.
+	ClientAuthentication ClientAuthentication `protobuf:"varint,7,opt,name=client_authentication,json=clientAuthentication,proto3,enum=signalbox.registry.v1.ClientAuthentication" json:"client_authentication,omitempty"`
+	// What the callers' tokens are said to be; unspecified means JWT.
+	SubjectTokenType TokenType `protobuf:"varint,8,opt,name=subject_token_type,json=subjectTokenType,proto3,enum=signalbox.registry.v1.TokenType" json:"subject_token_type,omitempty"`
+	// What is asked for; unspecified leaves it to the server.
+	RequestedTokenType TokenType `protobuf:"varint,9,opt,name=requested_token_type,json=requestedTokenType,proto3,enum=signalbox.registry.v1.TokenType" json:"requested_token_type,omitempty"`
+	// Show the server an identity token of the gateway as the actor.
+	ActorToken    bool `protobuf:"varint,10,opt,name=actor_token,json=actorToken,proto3" json:"actor_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenExchange) Reset() {
+	*x = TokenExchange{}
+	mi := &file_signalbox_registry_v1_credential_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenExchange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenExchange) ProtoMessage() {}
+
+func (x *TokenExchange) ProtoReflect() protoreflect.Message {
+	mi := &file_signalbox_registry_v1_credential_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenExchange.ProtoReflect.Descriptor instead.
+func (*TokenExchange) Descriptor() ([]byte, []int) {
+	return file_signalbox_registry_v1_credential_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TokenExchange) GetTokenUrl() string {
+	if x != nil {
+		return x.TokenUrl
+	}
+	return ""
+}
+
+func (x *TokenExchange) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *TokenExchange) GetClientSecret() string {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return ""
+}
+
+func (x *TokenExchange) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *TokenExchange) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *TokenExchange) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *TokenExchange) GetClientAuthentication() ClientAuthentication {
+	if x != nil {
+		return x.ClientAuthentication
+	}
+	return ClientAuthentication_CLIENT_AUTHENTICATION_UNSPECIFIED
+}
+
+func (x *TokenExchange) GetSubjectTokenType() TokenType {
+	if x != nil {
+		return x.SubjectTokenType
+	}
+	return TokenType_TOKEN_TYPE_UNSPECIFIED
+}
+
+func (x *TokenExchange) GetRequestedTokenType() TokenType {
+	if x != nil {
+		return x.RequestedTokenType
+	}
+	return TokenType_TOKEN_TYPE_UNSPECIFIED
+}
+
+func (x *TokenExchange) GetActorToken() bool {
+	if x != nil {
+		return x.ActorToken
+	}
+	return false
+}
+
 // TransportSecurity is how the gateway and the agent know each other in TLS. In an update
 // a client_key that is left empty stays as it is when the certificate is the same one.
 type TransportSecurity struct {
@@ -825,7 +1108,7 @@ type TransportSecurity struct {
 
 func (x *TransportSecurity) Reset() {
 	*x = TransportSecurity{}
-	mi := &file_signalbox_registry_v1_credential_proto_msgTypes[8]
+	mi := &file_signalbox_registry_v1_credential_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +1120,7 @@ func (x *TransportSecurity) String() string {
 func (*TransportSecurity) ProtoMessage() {}
 
 func (x *TransportSecurity) ProtoReflect() protoreflect.Message {
-	mi := &file_signalbox_registry_v1_credential_proto_msgTypes[8]
+	mi := &file_signalbox_registry_v1_credential_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +1133,7 @@ func (x *TransportSecurity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransportSecurity.ProtoReflect.Descriptor instead.
 func (*TransportSecurity) Descriptor() ([]byte, []int) {
-	return file_signalbox_registry_v1_credential_proto_rawDescGZIP(), []int{8}
+	return file_signalbox_registry_v1_credential_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TransportSecurity) GetCaCertificates() string {
@@ -899,7 +1182,7 @@ var File_signalbox_registry_v1_credential_proto protoreflect.FileDescriptor
 
 const file_signalbox_registry_v1_credential_proto_rawDesc = "" +
 	"\n" +
-	"&signalbox/registry/v1/credential.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x05\n" +
+	"&signalbox/registry/v1/credential.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x06\n" +
 	"\n" +
 	"Credential\x12<\n" +
 	"\x06bearer\x18\x01 \x01(\v2\".signalbox.registry.v1.BearerTokenH\x00R\x06bearer\x12>\n" +
@@ -908,7 +1191,9 @@ const file_signalbox_registry_v1_credential_proto_rawDesc = "" +
 	"\x06oauth2\x18\x04 \x01(\v2..signalbox.registry.v1.OAuth2ClientCredentialsH\x00R\x06oauth2\x12>\n" +
 	"\taws_sigv4\x18\x05 \x01(\v2\x1f.signalbox.registry.v1.AwsSigV4H\x00R\bawsSigv4\x12E\n" +
 	"\x06google\x18\x06 \x01(\v2+.signalbox.registry.v1.GoogleServiceAccountH\x00R\x06google\x12?\n" +
-	"\x05entra\x18\a \x01(\v2'.signalbox.registry.v1.EntraApplicationH\x00R\x05entra\x12L\n" +
+	"\x05entra\x18\a \x01(\v2'.signalbox.registry.v1.EntraApplicationH\x00R\x05entra\x12M\n" +
+	"\x0eidentity_token\x18\f \x01(\v2$.signalbox.registry.v1.IdentityTokenH\x00R\ridentityToken\x12M\n" +
+	"\x0etoken_exchange\x18\r \x01(\v2$.signalbox.registry.v1.TokenExchangeH\x00R\rtokenExchange\x12L\n" +
 	"\rextra_origins\x18\b \x03(\tB'\xbaH$\x92\x01!\x10\x10\x18\x01\"\x1br\x19\x18\xac\x022\x14^https?://[^/?#\\s]+$R\fextraOrigins\x12(\n" +
 	"\asent_to\x18\t \x03(\tB\x0f\xbaH\f\x92\x01\t\x10P\"\x05r\x03\x18\xb4\x10R\x06sentTo\x12)\n" +
 	"\vfingerprint\x18\n" +
@@ -950,7 +1235,24 @@ const file_signalbox_registry_v1_credential_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\bclientId\x121\n" +
 	"\rclient_secret\x18\x03 \x01(\tB\f\xbaH\x06r\x04\x18\x80\x80\x01\x80\x01\x01R\fclientSecret\x12-\n" +
 	"\x06scopes\x18\x04 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10@\x18\x01\"\ar\x05\x10\x01\x18\xf4\x03R\x06scopes\x12?\n" +
-	"\tauthority\x18\x05 \x01(\tB!\xbaH\x1er\x1c\x18\xac\x022\x17^(https?://[^/?#\\s]+)?$R\tauthority\"\xb0\x03\n" +
+	"\tauthority\x18\x05 \x01(\tB!\xbaH\x1er\x1c\x18\xac\x022\x17^(https?://[^/?#\\s]+)?$R\tauthority\"\x94\x01\n" +
+	"\rIdentityToken\x12B\n" +
+	"\x06header\x18\x01 \x01(\tB*\xbaH'r%2#^[A-Za-z0-9!#$%&'*+.^_`|~-]{0,100}$R\x06header\x12?\n" +
+	"\baudience\x18\x02 \x01(\tB#\xbaH r\x1e\x18\xac\x022\x19^(https?://[^/?#\\s]+/?)?$R\baudience\"\xe3\x04\n" +
+	"\rTokenExchange\x128\n" +
+	"\ttoken_url\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$R\btokenUrl\x12'\n" +
+	"\tclient_id\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\bclientId\x121\n" +
+	"\rclient_secret\x18\x03 \x01(\tB\f\xbaH\x06r\x04\x18\x80\x80\x01\x80\x01\x01R\fclientSecret\x12+\n" +
+	"\x06scopes\x18\x04 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01\"\ar\x05\x10\x01\x18\xf4\x03R\x06scopes\x12$\n" +
+	"\baudience\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\baudience\x12$\n" +
+	"\bresource\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\bresource\x12j\n" +
+	"\x15client_authentication\x18\a \x01(\x0e2+.signalbox.registry.v1.ClientAuthenticationB\b\xbaH\x05\x82\x01\x02\x10\x01R\x14clientAuthentication\x12X\n" +
+	"\x12subject_token_type\x18\b \x01(\x0e2 .signalbox.registry.v1.TokenTypeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x10subjectTokenType\x12\\\n" +
+	"\x14requested_token_type\x18\t \x01(\x0e2 .signalbox.registry.v1.TokenTypeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x12requestedTokenType\x12\x1f\n" +
+	"\vactor_token\x18\n" +
+	" \x01(\bR\n" +
+	"actorToken\"\xb0\x03\n" +
 	"\x11TransportSecurity\x122\n" +
 	"\x0fca_certificates\x18\x01 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\x0ecaCertificates\x128\n" +
 	"\x12client_certificate\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x11clientCertificate\x12+\n" +
@@ -964,7 +1266,12 @@ const file_signalbox_registry_v1_credential_proto_rawDesc = "" +
 	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aCLIENT_AUTHENTICATION_AUTO\x10\x01\x12 \n" +
 	"\x1cCLIENT_AUTHENTICATION_HEADER\x10\x02\x12\x1e\n" +
-	"\x1aCLIENT_AUTHENTICATION_BODY\x10\x03B\xeb\x01\n" +
+	"\x1aCLIENT_AUTHENTICATION_BODY\x10\x03*q\n" +
+	"\tTokenType\x12\x1a\n" +
+	"\x16TOKEN_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17TOKEN_TYPE_ACCESS_TOKEN\x10\x01\x12\x17\n" +
+	"\x13TOKEN_TYPE_ID_TOKEN\x10\x02\x12\x12\n" +
+	"\x0eTOKEN_TYPE_JWT\x10\x03B\xeb\x01\n" +
 	"\x19com.signalbox.registry.v1B\x0fCredentialProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3"
 
 var (
@@ -979,37 +1286,45 @@ func file_signalbox_registry_v1_credential_proto_rawDescGZIP() []byte {
 	return file_signalbox_registry_v1_credential_proto_rawDescData
 }
 
-var file_signalbox_registry_v1_credential_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_signalbox_registry_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_signalbox_registry_v1_credential_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_signalbox_registry_v1_credential_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_signalbox_registry_v1_credential_proto_goTypes = []any{
 	(ClientAuthentication)(0),       // 0: signalbox.registry.v1.ClientAuthentication
-	(*Credential)(nil),              // 1: signalbox.registry.v1.Credential
-	(*BearerToken)(nil),             // 2: signalbox.registry.v1.BearerToken
-	(*ApiKeyHeader)(nil),            // 3: signalbox.registry.v1.ApiKeyHeader
-	(*BasicAuthentication)(nil),     // 4: signalbox.registry.v1.BasicAuthentication
-	(*OAuth2ClientCredentials)(nil), // 5: signalbox.registry.v1.OAuth2ClientCredentials
-	(*AwsSigV4)(nil),                // 6: signalbox.registry.v1.AwsSigV4
-	(*GoogleServiceAccount)(nil),    // 7: signalbox.registry.v1.GoogleServiceAccount
-	(*EntraApplication)(nil),        // 8: signalbox.registry.v1.EntraApplication
-	(*TransportSecurity)(nil),       // 9: signalbox.registry.v1.TransportSecurity
-	(*timestamppb.Timestamp)(nil),   // 10: google.protobuf.Timestamp
+	(TokenType)(0),                  // 1: signalbox.registry.v1.TokenType
+	(*Credential)(nil),              // 2: signalbox.registry.v1.Credential
+	(*BearerToken)(nil),             // 3: signalbox.registry.v1.BearerToken
+	(*ApiKeyHeader)(nil),            // 4: signalbox.registry.v1.ApiKeyHeader
+	(*BasicAuthentication)(nil),     // 5: signalbox.registry.v1.BasicAuthentication
+	(*OAuth2ClientCredentials)(nil), // 6: signalbox.registry.v1.OAuth2ClientCredentials
+	(*AwsSigV4)(nil),                // 7: signalbox.registry.v1.AwsSigV4
+	(*GoogleServiceAccount)(nil),    // 8: signalbox.registry.v1.GoogleServiceAccount
+	(*EntraApplication)(nil),        // 9: signalbox.registry.v1.EntraApplication
+	(*IdentityToken)(nil),           // 10: signalbox.registry.v1.IdentityToken
+	(*TokenExchange)(nil),           // 11: signalbox.registry.v1.TokenExchange
+	(*TransportSecurity)(nil),       // 12: signalbox.registry.v1.TransportSecurity
+	(*timestamppb.Timestamp)(nil),   // 13: google.protobuf.Timestamp
 }
 var file_signalbox_registry_v1_credential_proto_depIdxs = []int32{
-	2,  // 0: signalbox.registry.v1.Credential.bearer:type_name -> signalbox.registry.v1.BearerToken
-	3,  // 1: signalbox.registry.v1.Credential.api_key:type_name -> signalbox.registry.v1.ApiKeyHeader
-	4,  // 2: signalbox.registry.v1.Credential.basic:type_name -> signalbox.registry.v1.BasicAuthentication
-	5,  // 3: signalbox.registry.v1.Credential.oauth2:type_name -> signalbox.registry.v1.OAuth2ClientCredentials
-	6,  // 4: signalbox.registry.v1.Credential.aws_sigv4:type_name -> signalbox.registry.v1.AwsSigV4
-	7,  // 5: signalbox.registry.v1.Credential.google:type_name -> signalbox.registry.v1.GoogleServiceAccount
-	8,  // 6: signalbox.registry.v1.Credential.entra:type_name -> signalbox.registry.v1.EntraApplication
-	10, // 7: signalbox.registry.v1.Credential.set_time:type_name -> google.protobuf.Timestamp
-	0,  // 8: signalbox.registry.v1.OAuth2ClientCredentials.client_authentication:type_name -> signalbox.registry.v1.ClientAuthentication
-	10, // 9: signalbox.registry.v1.TransportSecurity.client_certificate_expire_time:type_name -> google.protobuf.Timestamp
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 0: signalbox.registry.v1.Credential.bearer:type_name -> signalbox.registry.v1.BearerToken
+	4,  // 1: signalbox.registry.v1.Credential.api_key:type_name -> signalbox.registry.v1.ApiKeyHeader
+	5,  // 2: signalbox.registry.v1.Credential.basic:type_name -> signalbox.registry.v1.BasicAuthentication
+	6,  // 3: signalbox.registry.v1.Credential.oauth2:type_name -> signalbox.registry.v1.OAuth2ClientCredentials
+	7,  // 4: signalbox.registry.v1.Credential.aws_sigv4:type_name -> signalbox.registry.v1.AwsSigV4
+	8,  // 5: signalbox.registry.v1.Credential.google:type_name -> signalbox.registry.v1.GoogleServiceAccount
+	9,  // 6: signalbox.registry.v1.Credential.entra:type_name -> signalbox.registry.v1.EntraApplication
+	10, // 7: signalbox.registry.v1.Credential.identity_token:type_name -> signalbox.registry.v1.IdentityToken
+	11, // 8: signalbox.registry.v1.Credential.token_exchange:type_name -> signalbox.registry.v1.TokenExchange
+	13, // 9: signalbox.registry.v1.Credential.set_time:type_name -> google.protobuf.Timestamp
+	0,  // 10: signalbox.registry.v1.OAuth2ClientCredentials.client_authentication:type_name -> signalbox.registry.v1.ClientAuthentication
+	0,  // 11: signalbox.registry.v1.TokenExchange.client_authentication:type_name -> signalbox.registry.v1.ClientAuthentication
+	1,  // 12: signalbox.registry.v1.TokenExchange.subject_token_type:type_name -> signalbox.registry.v1.TokenType
+	1,  // 13: signalbox.registry.v1.TokenExchange.requested_token_type:type_name -> signalbox.registry.v1.TokenType
+	13, // 14: signalbox.registry.v1.TransportSecurity.client_certificate_expire_time:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_signalbox_registry_v1_credential_proto_init() }
@@ -1025,14 +1340,16 @@ func file_signalbox_registry_v1_credential_proto_init() {
 		(*Credential_AwsSigv4)(nil),
 		(*Credential_Google)(nil),
 		(*Credential_Entra)(nil),
+		(*Credential_IdentityToken)(nil),
+		(*Credential_TokenExchange)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signalbox_registry_v1_credential_proto_rawDesc), len(file_signalbox_registry_v1_credential_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   9,
+			NumEnums:      2,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

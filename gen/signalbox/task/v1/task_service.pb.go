@@ -141,7 +141,7 @@ type AdoptTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The agent that made the ids, "agents/{agent}".
 	Agent string `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
-	// Whose they become, "teams/{team}/keys/{key}".
+	// Whose they become, "teams/{team}/keys/{key}", "users/{user}" or "agents/{agent}".
 	Owner string `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 	// The tasks and contexts.
 	Entries []*AdoptionEntry `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
@@ -588,7 +588,8 @@ type Owner struct {
 	TaskId string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	// The context, or the one that the task belongs to; of a task it is empty when not known.
 	ContextId string `protobuf:"bytes,3,opt,name=context_id,json=contextId,proto3" json:"context_id,omitempty"`
-	// The principal that it belongs to, such as "teams/{team}/keys/{key}" or "admin". Empty
+	// The principal that it belongs to, such as "teams/{team}/keys/{key}", "users/{user}",
+	// "agents/{agent}" or "admin". Empty
 	// when the caller may not see that principal, or it exists no more.
 	Owner string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
 	// The instance of the agent that holds it; empty when not known.
@@ -675,10 +676,10 @@ var File_signalbox_task_v1_task_service_proto protoreflect.FileDescriptor
 
 const file_signalbox_task_v1_task_service_proto_rawDesc = "" +
 	"\n" +
-	"$signalbox/task/v1/task_service.proto\x12\x11signalbox.task.v1\x1a\x1bbuf/validate/validate.proto\"\x92\x03\n" +
+	"$signalbox/task/v1/task_service.proto\x12\x11signalbox.task.v1\x1a\x1bbuf/validate/validate.proto\"\xe8\x03\n" +
 	"\x11AdoptTasksRequest\x12:\n" +
-	"\x05agent\x18\x01 \x01(\tB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$R\x05agent\x12V\n" +
-	"\x05owner\x18\x02 \x01(\tB@\xbaH=r;29^teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62}$R\x05owner\x12G\n" +
+	"\x05agent\x18\x01 \x01(\tB$\xbaH!r\x1f2\x1d^agents/[a-z][a-z0-9-]{0,62}$R\x05agent\x12\xab\x01\n" +
+	"\x05owner\x18\x02 \x01(\tB\x94\x01\xbaH\x90\x01r\x8d\x012\x8a\x01^(teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62}|users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9=@._-]{1,160}|agents/[a-z][a-z0-9-]{0,62})$R\x05owner\x12G\n" +
 	"\aentries\x18\x03 \x03(\v2 .signalbox.task.v1.AdoptionEntryB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\aentries\x12+\n" +
 	"\fendpoint_url\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\vendpointUrl\x12N\n" +
 	"\rconflict_mode\x18\x05 \x01(\x0e2\x1f.signalbox.task.v1.ConflictModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\fconflictMode\x12#\n" +

@@ -65,6 +65,47 @@ const (
 	// IdentityServiceRotateKeyProcedure is the fully-qualified name of the IdentityService's RotateKey
 	// RPC.
 	IdentityServiceRotateKeyProcedure = "/signalbox.identity.v1.IdentityService/RotateKey"
+	// IdentityServiceCreateUserProcedure is the fully-qualified name of the IdentityService's
+	// CreateUser RPC.
+	IdentityServiceCreateUserProcedure = "/signalbox.identity.v1.IdentityService/CreateUser"
+	// IdentityServiceGetUserProcedure is the fully-qualified name of the IdentityService's GetUser RPC.
+	IdentityServiceGetUserProcedure = "/signalbox.identity.v1.IdentityService/GetUser"
+	// IdentityServiceListUsersProcedure is the fully-qualified name of the IdentityService's ListUsers
+	// RPC.
+	IdentityServiceListUsersProcedure = "/signalbox.identity.v1.IdentityService/ListUsers"
+	// IdentityServiceUpdateUserProcedure is the fully-qualified name of the IdentityService's
+	// UpdateUser RPC.
+	IdentityServiceUpdateUserProcedure = "/signalbox.identity.v1.IdentityService/UpdateUser"
+	// IdentityServiceDisableUserProcedure is the fully-qualified name of the IdentityService's
+	// DisableUser RPC.
+	IdentityServiceDisableUserProcedure = "/signalbox.identity.v1.IdentityService/DisableUser"
+	// IdentityServiceDeleteUserProcedure is the fully-qualified name of the IdentityService's
+	// DeleteUser RPC.
+	IdentityServiceDeleteUserProcedure = "/signalbox.identity.v1.IdentityService/DeleteUser"
+	// IdentityServiceCreateIssuerProcedure is the fully-qualified name of the IdentityService's
+	// CreateIssuer RPC.
+	IdentityServiceCreateIssuerProcedure = "/signalbox.identity.v1.IdentityService/CreateIssuer"
+	// IdentityServiceGetIssuerProcedure is the fully-qualified name of the IdentityService's GetIssuer
+	// RPC.
+	IdentityServiceGetIssuerProcedure = "/signalbox.identity.v1.IdentityService/GetIssuer"
+	// IdentityServiceListIssuersProcedure is the fully-qualified name of the IdentityService's
+	// ListIssuers RPC.
+	IdentityServiceListIssuersProcedure = "/signalbox.identity.v1.IdentityService/ListIssuers"
+	// IdentityServiceUpdateIssuerProcedure is the fully-qualified name of the IdentityService's
+	// UpdateIssuer RPC.
+	IdentityServiceUpdateIssuerProcedure = "/signalbox.identity.v1.IdentityService/UpdateIssuer"
+	// IdentityServiceDeleteIssuerProcedure is the fully-qualified name of the IdentityService's
+	// DeleteIssuer RPC.
+	IdentityServiceDeleteIssuerProcedure = "/signalbox.identity.v1.IdentityService/DeleteIssuer"
+	// IdentityServiceAddRoleMemberProcedure is the fully-qualified name of the IdentityService's
+	// AddRoleMember RPC.
+	IdentityServiceAddRoleMemberProcedure = "/signalbox.identity.v1.IdentityService/AddRoleMember"
+	// IdentityServiceRemoveRoleMemberProcedure is the fully-qualified name of the IdentityService's
+	// RemoveRoleMember RPC.
+	IdentityServiceRemoveRoleMemberProcedure = "/signalbox.identity.v1.IdentityService/RemoveRoleMember"
+	// IdentityServiceListRoleMembersProcedure is the fully-qualified name of the IdentityService's
+	// ListRoleMembers RPC.
+	IdentityServiceListRoleMembersProcedure = "/signalbox.identity.v1.IdentityService/ListRoleMembers"
 )
 
 // IdentityServiceClient is a client for the signalbox.identity.v1.IdentityService service.
@@ -77,9 +118,11 @@ type IdentityServiceClient interface {
 	ListTeams(context.Context, *v1.ListTeamsRequest) (*v1.ListTeamsResponse, error)
 	// UpdateTeam changes the fields that the mask names.
 	UpdateTeam(context.Context, *v1.UpdateTeamRequest) (*v1.Team, error)
-	// DeleteTeam removes a team that owns nothing any more; FAILED_PRECONDITION otherwise.
+	// DeleteTeam removes a team that owns nothing any more and in which nobody holds a role;
+	// FAILED_PRECONDITION otherwise. Its disabled keys go with it.
 	DeleteTeam(context.Context, *v1.DeleteTeamRequest) (*emptypb.Empty, error)
-	// CreateKey makes an API key and returns its secret, this once.
+	// CreateKey makes an API key and returns its secret, this once. Roles for it need the
+	// right to AddRoleMember for each, an agent for it that to UpdateAgent.
 	CreateKey(context.Context, *v1.CreateKeyRequest) (*v1.CreateKeyResponse, error)
 	// GetKey returns one key without its secret.
 	GetKey(context.Context, *v1.GetKeyRequest) (*v1.Key, error)
@@ -94,6 +137,42 @@ type IdentityServiceClient interface {
 	// RotateKey gives a key a new secret and returns it, this once. The one before
 	// works until the overlap ends.
 	RotateKey(context.Context, *v1.RotateKeyRequest) (*v1.RotateKeyResponse, error)
+	// CreateUser makes a user before its first token comes. ALREADY_EXISTS when it is there.
+	CreateUser(context.Context, *v1.CreateUserRequest) (*v1.User, error)
+	// GetUser returns one user.
+	GetUser(context.Context, *v1.GetUserRequest) (*v1.User, error)
+	// ListUsers returns the users that were made or have called, ordered by name.
+	ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error)
+	// UpdateUser changes the fields that the mask names.
+	UpdateUser(context.Context, *v1.UpdateUserRequest) (*v1.User, error)
+	// DisableUser refuses a user within a second, whatever its tokens say, and ends its open
+	// streams within five, on every replica that reaches the database; rollout of the answer
+	// lists those that have not confirmed. UpdateUser with disabled=false undoes it.
+	DisableUser(context.Context, *v1.DisableUserRequest) (*v1.User, error)
+	// DeleteUser removes a user with its roles. It comes again with its next token: to keep
+	// somebody out, disable the user.
+	DeleteUser(context.Context, *v1.DeleteUserRequest) (*emptypb.Empty, error)
+	// CreateIssuer makes the tokens of an issuer believed. ALREADY_EXISTS when the name was
+	// ever taken, or another issuer has the url.
+	CreateIssuer(context.Context, *v1.CreateIssuerRequest) (*v1.Issuer, error)
+	// GetIssuer returns one issuer.
+	GetIssuer(context.Context, *v1.GetIssuerRequest) (*v1.Issuer, error)
+	// ListIssuers returns the issuers, ordered by name.
+	ListIssuers(context.Context, *v1.ListIssuersRequest) (*v1.ListIssuersResponse, error)
+	// UpdateIssuer changes the fields that the mask names.
+	UpdateIssuer(context.Context, *v1.UpdateIssuerRequest) (*v1.Issuer, error)
+	// DeleteIssuer removes an issuer and its users; FAILED_PRECONDITION while users of it
+	// hold roles.
+	DeleteIssuer(context.Context, *v1.DeleteIssuerRequest) (*emptypb.Empty, error)
+	// AddRoleMember gives a role to a user, a key or an agent, unless it holds it already. A
+	// key that holds a role does what its roles permit, and no longer what keys without one
+	// may do.
+	AddRoleMember(context.Context, *v1.AddRoleMemberRequest) (*v1.RoleHolder, error)
+	// RemoveRoleMember takes a role away; NOT_FOUND when it is not held. The last role of a
+	// key cannot be taken (FAILED_PRECONDITION): without one the key might do more.
+	RemoveRoleMember(context.Context, *v1.RemoveRoleMemberRequest) (*v1.RoleHolder, error)
+	// ListRoleMembers returns who holds roles, of those roles that the caller may read.
+	ListRoleMembers(context.Context, *v1.ListRoleMembersRequest) (*v1.ListRoleMembersResponse, error)
 }
 
 // NewIdentityServiceClient constructs a client for the signalbox.identity.v1.IdentityService
@@ -179,22 +258,129 @@ func NewIdentityServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(identityServiceMethods.ByName("RotateKey")),
 			connect.WithClientOptions(opts...),
 		),
+		createUser: connect.NewClient[v1.CreateUserRequest, v1.User](
+			httpClient,
+			baseURL+IdentityServiceCreateUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("CreateUser")),
+			connect.WithClientOptions(opts...),
+		),
+		getUser: connect.NewClient[v1.GetUserRequest, v1.User](
+			httpClient,
+			baseURL+IdentityServiceGetUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("GetUser")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listUsers: connect.NewClient[v1.ListUsersRequest, v1.ListUsersResponse](
+			httpClient,
+			baseURL+IdentityServiceListUsersProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("ListUsers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		updateUser: connect.NewClient[v1.UpdateUserRequest, v1.User](
+			httpClient,
+			baseURL+IdentityServiceUpdateUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("UpdateUser")),
+			connect.WithClientOptions(opts...),
+		),
+		disableUser: connect.NewClient[v1.DisableUserRequest, v1.User](
+			httpClient,
+			baseURL+IdentityServiceDisableUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("DisableUser")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		deleteUser: connect.NewClient[v1.DeleteUserRequest, emptypb.Empty](
+			httpClient,
+			baseURL+IdentityServiceDeleteUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("DeleteUser")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		createIssuer: connect.NewClient[v1.CreateIssuerRequest, v1.Issuer](
+			httpClient,
+			baseURL+IdentityServiceCreateIssuerProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("CreateIssuer")),
+			connect.WithClientOptions(opts...),
+		),
+		getIssuer: connect.NewClient[v1.GetIssuerRequest, v1.Issuer](
+			httpClient,
+			baseURL+IdentityServiceGetIssuerProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("GetIssuer")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listIssuers: connect.NewClient[v1.ListIssuersRequest, v1.ListIssuersResponse](
+			httpClient,
+			baseURL+IdentityServiceListIssuersProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("ListIssuers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		updateIssuer: connect.NewClient[v1.UpdateIssuerRequest, v1.Issuer](
+			httpClient,
+			baseURL+IdentityServiceUpdateIssuerProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("UpdateIssuer")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteIssuer: connect.NewClient[v1.DeleteIssuerRequest, emptypb.Empty](
+			httpClient,
+			baseURL+IdentityServiceDeleteIssuerProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("DeleteIssuer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		addRoleMember: connect.NewClient[v1.AddRoleMemberRequest, v1.RoleHolder](
+			httpClient,
+			baseURL+IdentityServiceAddRoleMemberProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("AddRoleMember")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		removeRoleMember: connect.NewClient[v1.RemoveRoleMemberRequest, v1.RoleHolder](
+			httpClient,
+			baseURL+IdentityServiceRemoveRoleMemberProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("RemoveRoleMember")),
+			connect.WithClientOptions(opts...),
+		),
+		listRoleMembers: connect.NewClient[v1.ListRoleMembersRequest, v1.ListRoleMembersResponse](
+			httpClient,
+			baseURL+IdentityServiceListRoleMembersProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("ListRoleMembers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // identityServiceClient implements IdentityServiceClient.
 type identityServiceClient struct {
-	createTeam *connect.Client[v1.CreateTeamRequest, v1.Team]
-	getTeam    *connect.Client[v1.GetTeamRequest, v1.Team]
-	listTeams  *connect.Client[v1.ListTeamsRequest, v1.ListTeamsResponse]
-	updateTeam *connect.Client[v1.UpdateTeamRequest, v1.Team]
-	deleteTeam *connect.Client[v1.DeleteTeamRequest, emptypb.Empty]
-	createKey  *connect.Client[v1.CreateKeyRequest, v1.CreateKeyResponse]
-	getKey     *connect.Client[v1.GetKeyRequest, v1.Key]
-	listKeys   *connect.Client[v1.ListKeysRequest, v1.ListKeysResponse]
-	updateKey  *connect.Client[v1.UpdateKeyRequest, v1.Key]
-	disableKey *connect.Client[v1.DisableKeyRequest, v1.Key]
-	rotateKey  *connect.Client[v1.RotateKeyRequest, v1.RotateKeyResponse]
+	createTeam       *connect.Client[v1.CreateTeamRequest, v1.Team]
+	getTeam          *connect.Client[v1.GetTeamRequest, v1.Team]
+	listTeams        *connect.Client[v1.ListTeamsRequest, v1.ListTeamsResponse]
+	updateTeam       *connect.Client[v1.UpdateTeamRequest, v1.Team]
+	deleteTeam       *connect.Client[v1.DeleteTeamRequest, emptypb.Empty]
+	createKey        *connect.Client[v1.CreateKeyRequest, v1.CreateKeyResponse]
+	getKey           *connect.Client[v1.GetKeyRequest, v1.Key]
+	listKeys         *connect.Client[v1.ListKeysRequest, v1.ListKeysResponse]
+	updateKey        *connect.Client[v1.UpdateKeyRequest, v1.Key]
+	disableKey       *connect.Client[v1.DisableKeyRequest, v1.Key]
+	rotateKey        *connect.Client[v1.RotateKeyRequest, v1.RotateKeyResponse]
+	createUser       *connect.Client[v1.CreateUserRequest, v1.User]
+	getUser          *connect.Client[v1.GetUserRequest, v1.User]
+	listUsers        *connect.Client[v1.ListUsersRequest, v1.ListUsersResponse]
+	updateUser       *connect.Client[v1.UpdateUserRequest, v1.User]
+	disableUser      *connect.Client[v1.DisableUserRequest, v1.User]
+	deleteUser       *connect.Client[v1.DeleteUserRequest, emptypb.Empty]
+	createIssuer     *connect.Client[v1.CreateIssuerRequest, v1.Issuer]
+	getIssuer        *connect.Client[v1.GetIssuerRequest, v1.Issuer]
+	listIssuers      *connect.Client[v1.ListIssuersRequest, v1.ListIssuersResponse]
+	updateIssuer     *connect.Client[v1.UpdateIssuerRequest, v1.Issuer]
+	deleteIssuer     *connect.Client[v1.DeleteIssuerRequest, emptypb.Empty]
+	addRoleMember    *connect.Client[v1.AddRoleMemberRequest, v1.RoleHolder]
+	removeRoleMember *connect.Client[v1.RemoveRoleMemberRequest, v1.RoleHolder]
+	listRoleMembers  *connect.Client[v1.ListRoleMembersRequest, v1.ListRoleMembersResponse]
 }
 
 // CreateTeam calls signalbox.identity.v1.IdentityService.CreateTeam.
@@ -296,6 +482,132 @@ func (c *identityServiceClient) RotateKey(ctx context.Context, req *v1.RotateKey
 	return nil, err
 }
 
+// CreateUser calls signalbox.identity.v1.IdentityService.CreateUser.
+func (c *identityServiceClient) CreateUser(ctx context.Context, req *v1.CreateUserRequest) (*v1.User, error) {
+	response, err := c.createUser.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetUser calls signalbox.identity.v1.IdentityService.GetUser.
+func (c *identityServiceClient) GetUser(ctx context.Context, req *v1.GetUserRequest) (*v1.User, error) {
+	response, err := c.getUser.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListUsers calls signalbox.identity.v1.IdentityService.ListUsers.
+func (c *identityServiceClient) ListUsers(ctx context.Context, req *v1.ListUsersRequest) (*v1.ListUsersResponse, error) {
+	response, err := c.listUsers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateUser calls signalbox.identity.v1.IdentityService.UpdateUser.
+func (c *identityServiceClient) UpdateUser(ctx context.Context, req *v1.UpdateUserRequest) (*v1.User, error) {
+	response, err := c.updateUser.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DisableUser calls signalbox.identity.v1.IdentityService.DisableUser.
+func (c *identityServiceClient) DisableUser(ctx context.Context, req *v1.DisableUserRequest) (*v1.User, error) {
+	response, err := c.disableUser.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteUser calls signalbox.identity.v1.IdentityService.DeleteUser.
+func (c *identityServiceClient) DeleteUser(ctx context.Context, req *v1.DeleteUserRequest) (*emptypb.Empty, error) {
+	response, err := c.deleteUser.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CreateIssuer calls signalbox.identity.v1.IdentityService.CreateIssuer.
+func (c *identityServiceClient) CreateIssuer(ctx context.Context, req *v1.CreateIssuerRequest) (*v1.Issuer, error) {
+	response, err := c.createIssuer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetIssuer calls signalbox.identity.v1.IdentityService.GetIssuer.
+func (c *identityServiceClient) GetIssuer(ctx context.Context, req *v1.GetIssuerRequest) (*v1.Issuer, error) {
+	response, err := c.getIssuer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListIssuers calls signalbox.identity.v1.IdentityService.ListIssuers.
+func (c *identityServiceClient) ListIssuers(ctx context.Context, req *v1.ListIssuersRequest) (*v1.ListIssuersResponse, error) {
+	response, err := c.listIssuers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateIssuer calls signalbox.identity.v1.IdentityService.UpdateIssuer.
+func (c *identityServiceClient) UpdateIssuer(ctx context.Context, req *v1.UpdateIssuerRequest) (*v1.Issuer, error) {
+	response, err := c.updateIssuer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteIssuer calls signalbox.identity.v1.IdentityService.DeleteIssuer.
+func (c *identityServiceClient) DeleteIssuer(ctx context.Context, req *v1.DeleteIssuerRequest) (*emptypb.Empty, error) {
+	response, err := c.deleteIssuer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// AddRoleMember calls signalbox.identity.v1.IdentityService.AddRoleMember.
+func (c *identityServiceClient) AddRoleMember(ctx context.Context, req *v1.AddRoleMemberRequest) (*v1.RoleHolder, error) {
+	response, err := c.addRoleMember.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RemoveRoleMember calls signalbox.identity.v1.IdentityService.RemoveRoleMember.
+func (c *identityServiceClient) RemoveRoleMember(ctx context.Context, req *v1.RemoveRoleMemberRequest) (*v1.RoleHolder, error) {
+	response, err := c.removeRoleMember.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListRoleMembers calls signalbox.identity.v1.IdentityService.ListRoleMembers.
+func (c *identityServiceClient) ListRoleMembers(ctx context.Context, req *v1.ListRoleMembersRequest) (*v1.ListRoleMembersResponse, error) {
+	response, err := c.listRoleMembers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // IdentityServiceHandler is an implementation of the signalbox.identity.v1.IdentityService service.
 type IdentityServiceHandler interface {
 	// CreateTeam makes a team. ALREADY_EXISTS when the name is taken.
@@ -306,9 +618,11 @@ type IdentityServiceHandler interface {
 	ListTeams(context.Context, *v1.ListTeamsRequest) (*v1.ListTeamsResponse, error)
 	// UpdateTeam changes the fields that the mask names.
 	UpdateTeam(context.Context, *v1.UpdateTeamRequest) (*v1.Team, error)
-	// DeleteTeam removes a team that owns nothing any more; FAILED_PRECONDITION otherwise.
+	// DeleteTeam removes a team that owns nothing any more and in which nobody holds a role;
+	// FAILED_PRECONDITION otherwise. Its disabled keys go with it.
 	DeleteTeam(context.Context, *v1.DeleteTeamRequest) (*emptypb.Empty, error)
-	// CreateKey makes an API key and returns its secret, this once.
+	// CreateKey makes an API key and returns its secret, this once. Roles for it need the
+	// right to AddRoleMember for each, an agent for it that to UpdateAgent.
 	CreateKey(context.Context, *v1.CreateKeyRequest) (*v1.CreateKeyResponse, error)
 	// GetKey returns one key without its secret.
 	GetKey(context.Context, *v1.GetKeyRequest) (*v1.Key, error)
@@ -323,6 +637,42 @@ type IdentityServiceHandler interface {
 	// RotateKey gives a key a new secret and returns it, this once. The one before
 	// works until the overlap ends.
 	RotateKey(context.Context, *v1.RotateKeyRequest) (*v1.RotateKeyResponse, error)
+	// CreateUser makes a user before its first token comes. ALREADY_EXISTS when it is there.
+	CreateUser(context.Context, *v1.CreateUserRequest) (*v1.User, error)
+	// GetUser returns one user.
+	GetUser(context.Context, *v1.GetUserRequest) (*v1.User, error)
+	// ListUsers returns the users that were made or have called, ordered by name.
+	ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error)
+	// UpdateUser changes the fields that the mask names.
+	UpdateUser(context.Context, *v1.UpdateUserRequest) (*v1.User, error)
+	// DisableUser refuses a user within a second, whatever its tokens say, and ends its open
+	// streams within five, on every replica that reaches the database; rollout of the answer
+	// lists those that have not confirmed. UpdateUser with disabled=false undoes it.
+	DisableUser(context.Context, *v1.DisableUserRequest) (*v1.User, error)
+	// DeleteUser removes a user with its roles. It comes again with its next token: to keep
+	// somebody out, disable the user.
+	DeleteUser(context.Context, *v1.DeleteUserRequest) (*emptypb.Empty, error)
+	// CreateIssuer makes the tokens of an issuer believed. ALREADY_EXISTS when the name was
+	// ever taken, or another issuer has the url.
+	CreateIssuer(context.Context, *v1.CreateIssuerRequest) (*v1.Issuer, error)
+	// GetIssuer returns one issuer.
+	GetIssuer(context.Context, *v1.GetIssuerRequest) (*v1.Issuer, error)
+	// ListIssuers returns the issuers, ordered by name.
+	ListIssuers(context.Context, *v1.ListIssuersRequest) (*v1.ListIssuersResponse, error)
+	// UpdateIssuer changes the fields that the mask names.
+	UpdateIssuer(context.Context, *v1.UpdateIssuerRequest) (*v1.Issuer, error)
+	// DeleteIssuer removes an issuer and its users; FAILED_PRECONDITION while users of it
+	// hold roles.
+	DeleteIssuer(context.Context, *v1.DeleteIssuerRequest) (*emptypb.Empty, error)
+	// AddRoleMember gives a role to a user, a key or an agent, unless it holds it already. A
+	// key that holds a role does what its roles permit, and no longer what keys without one
+	// may do.
+	AddRoleMember(context.Context, *v1.AddRoleMemberRequest) (*v1.RoleHolder, error)
+	// RemoveRoleMember takes a role away; NOT_FOUND when it is not held. The last role of a
+	// key cannot be taken (FAILED_PRECONDITION): without one the key might do more.
+	RemoveRoleMember(context.Context, *v1.RemoveRoleMemberRequest) (*v1.RoleHolder, error)
+	// ListRoleMembers returns who holds roles, of those roles that the caller may read.
+	ListRoleMembers(context.Context, *v1.ListRoleMembersRequest) (*v1.ListRoleMembersResponse, error)
 }
 
 // NewIdentityServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -404,6 +754,99 @@ func NewIdentityServiceHandler(svc IdentityServiceHandler, opts ...connect.Handl
 		connect.WithSchema(identityServiceMethods.ByName("RotateKey")),
 		connect.WithHandlerOptions(opts...),
 	)
+	identityServiceCreateUserHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceCreateUserProcedure,
+		svc.CreateUser,
+		connect.WithSchema(identityServiceMethods.ByName("CreateUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceGetUserHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceGetUserProcedure,
+		svc.GetUser,
+		connect.WithSchema(identityServiceMethods.ByName("GetUser")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceListUsersHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceListUsersProcedure,
+		svc.ListUsers,
+		connect.WithSchema(identityServiceMethods.ByName("ListUsers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceUpdateUserHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceUpdateUserProcedure,
+		svc.UpdateUser,
+		connect.WithSchema(identityServiceMethods.ByName("UpdateUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceDisableUserHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceDisableUserProcedure,
+		svc.DisableUser,
+		connect.WithSchema(identityServiceMethods.ByName("DisableUser")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceDeleteUserHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceDeleteUserProcedure,
+		svc.DeleteUser,
+		connect.WithSchema(identityServiceMethods.ByName("DeleteUser")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceCreateIssuerHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceCreateIssuerProcedure,
+		svc.CreateIssuer,
+		connect.WithSchema(identityServiceMethods.ByName("CreateIssuer")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceGetIssuerHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceGetIssuerProcedure,
+		svc.GetIssuer,
+		connect.WithSchema(identityServiceMethods.ByName("GetIssuer")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceListIssuersHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceListIssuersProcedure,
+		svc.ListIssuers,
+		connect.WithSchema(identityServiceMethods.ByName("ListIssuers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceUpdateIssuerHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceUpdateIssuerProcedure,
+		svc.UpdateIssuer,
+		connect.WithSchema(identityServiceMethods.ByName("UpdateIssuer")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceDeleteIssuerHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceDeleteIssuerProcedure,
+		svc.DeleteIssuer,
+		connect.WithSchema(identityServiceMethods.ByName("DeleteIssuer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceAddRoleMemberHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceAddRoleMemberProcedure,
+		svc.AddRoleMember,
+		connect.WithSchema(identityServiceMethods.ByName("AddRoleMember")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceRemoveRoleMemberHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceRemoveRoleMemberProcedure,
+		svc.RemoveRoleMember,
+		connect.WithSchema(identityServiceMethods.ByName("RemoveRoleMember")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceListRoleMembersHandler := connect.NewUnaryHandlerSimple(
+		IdentityServiceListRoleMembersProcedure,
+		svc.ListRoleMembers,
+		connect.WithSchema(identityServiceMethods.ByName("ListRoleMembers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/signalbox.identity.v1.IdentityService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case IdentityServiceCreateTeamProcedure:
@@ -428,6 +871,34 @@ func NewIdentityServiceHandler(svc IdentityServiceHandler, opts ...connect.Handl
 			identityServiceDisableKeyHandler.ServeHTTP(w, r)
 		case IdentityServiceRotateKeyProcedure:
 			identityServiceRotateKeyHandler.ServeHTTP(w, r)
+		case IdentityServiceCreateUserProcedure:
+			identityServiceCreateUserHandler.ServeHTTP(w, r)
+		case IdentityServiceGetUserProcedure:
+			identityServiceGetUserHandler.ServeHTTP(w, r)
+		case IdentityServiceListUsersProcedure:
+			identityServiceListUsersHandler.ServeHTTP(w, r)
+		case IdentityServiceUpdateUserProcedure:
+			identityServiceUpdateUserHandler.ServeHTTP(w, r)
+		case IdentityServiceDisableUserProcedure:
+			identityServiceDisableUserHandler.ServeHTTP(w, r)
+		case IdentityServiceDeleteUserProcedure:
+			identityServiceDeleteUserHandler.ServeHTTP(w, r)
+		case IdentityServiceCreateIssuerProcedure:
+			identityServiceCreateIssuerHandler.ServeHTTP(w, r)
+		case IdentityServiceGetIssuerProcedure:
+			identityServiceGetIssuerHandler.ServeHTTP(w, r)
+		case IdentityServiceListIssuersProcedure:
+			identityServiceListIssuersHandler.ServeHTTP(w, r)
+		case IdentityServiceUpdateIssuerProcedure:
+			identityServiceUpdateIssuerHandler.ServeHTTP(w, r)
+		case IdentityServiceDeleteIssuerProcedure:
+			identityServiceDeleteIssuerHandler.ServeHTTP(w, r)
+		case IdentityServiceAddRoleMemberProcedure:
+			identityServiceAddRoleMemberHandler.ServeHTTP(w, r)
+		case IdentityServiceRemoveRoleMemberProcedure:
+			identityServiceRemoveRoleMemberHandler.ServeHTTP(w, r)
+		case IdentityServiceListRoleMembersProcedure:
+			identityServiceListRoleMembersHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -479,4 +950,60 @@ func (UnimplementedIdentityServiceHandler) DisableKey(context.Context, *v1.Disab
 
 func (UnimplementedIdentityServiceHandler) RotateKey(context.Context, *v1.RotateKeyRequest) (*v1.RotateKeyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.RotateKey is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) CreateUser(context.Context, *v1.CreateUserRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.CreateUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) GetUser(context.Context, *v1.GetUserRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.GetUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.ListUsers is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) UpdateUser(context.Context, *v1.UpdateUserRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.UpdateUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) DisableUser(context.Context, *v1.DisableUserRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.DisableUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) DeleteUser(context.Context, *v1.DeleteUserRequest) (*emptypb.Empty, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.DeleteUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) CreateIssuer(context.Context, *v1.CreateIssuerRequest) (*v1.Issuer, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.CreateIssuer is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) GetIssuer(context.Context, *v1.GetIssuerRequest) (*v1.Issuer, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.GetIssuer is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) ListIssuers(context.Context, *v1.ListIssuersRequest) (*v1.ListIssuersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.ListIssuers is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) UpdateIssuer(context.Context, *v1.UpdateIssuerRequest) (*v1.Issuer, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.UpdateIssuer is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) DeleteIssuer(context.Context, *v1.DeleteIssuerRequest) (*emptypb.Empty, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.DeleteIssuer is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) AddRoleMember(context.Context, *v1.AddRoleMemberRequest) (*v1.RoleHolder, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.AddRoleMember is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) RemoveRoleMember(context.Context, *v1.RemoveRoleMemberRequest) (*v1.RoleHolder, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.RemoveRoleMember is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) ListRoleMembers(context.Context, *v1.ListRoleMembersRequest) (*v1.ListRoleMembersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("signalbox.identity.v1.IdentityService.ListRoleMembers is not implemented"))
 }

@@ -44,8 +44,9 @@ type TaskServiceClient interface {
 	// AdoptTasks gives tasks and contexts of an agent that nobody owns to an owner, all in
 	// one transaction. It never takes anything from an owner. Repeating it changes nothing.
 	//
-	// The caller must be allowed to change the agent. Who is not an admin may give to keys
-	// of its own team only. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
+	// The caller must be allowed to adopt tasks there, as those are who may change the agent.
+	// It may give to itself and to keys and agents of its own team; to others only when it
+	// may change them. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
 	// another; INVALID_ARGUMENT when it is FAIL and an id is none.
 	AdoptTasks(context.Context, *v1.AdoptTasksRequest) (*v1.AdoptTasksResponse, error)
 	// GetOwner tells whose a task or context of an agent is, to those who may read the
@@ -110,8 +111,9 @@ type TaskServiceHandler interface {
 	// AdoptTasks gives tasks and contexts of an agent that nobody owns to an owner, all in
 	// one transaction. It never takes anything from an owner. Repeating it changes nothing.
 	//
-	// The caller must be allowed to change the agent. Who is not an admin may give to keys
-	// of its own team only. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
+	// The caller must be allowed to adopt tasks there, as those are who may change the agent.
+	// It may give to itself and to keys and agents of its own team; to others only when it
+	// may change them. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
 	// another; INVALID_ARGUMENT when it is FAIL and an id is none.
 	AdoptTasks(context.Context, *v1.AdoptTasksRequest) (*v1.AdoptTasksResponse, error)
 	// GetOwner tells whose a task or context of an agent is, to those who may read the

@@ -10,16 +10,19 @@ from .._gen.signalbox.audit.v1.audit_service_pb import (
 from .._gen.signalbox.audit.v1.event_pb import (
     CallError,
     Decision,
+    DecisionFailure,
     Event,
     Outcome,
     Plane,
     RefusalReason,
     Refusals,
+    ShadowDecision,
 )
 
 __all__ = [
     "CallError",
     "Decision",
+    "DecisionFailure",
     "Event",
     "GetEventRequest",
     "ListEventsRequest",
@@ -28,6 +31,7 @@ __all__ = [
     "Plane",
     "RefusalReason",
     "Refusals",
+    "ShadowDecision",
     "TailEventsRequest",
     "TailEventsResponse",
 ]

@@ -23,7 +23,10 @@ from .._gen.signalbox.registry.v1.credential_pb import (
     Credential,
     EntraApplication,
     GoogleServiceAccount,
+    IdentityToken,
     OAuth2ClientCredentials,
+    TokenExchange,
+    TokenType,
     TransportSecurity,
 )
 from .._gen.signalbox.registry.v1.registry_service_pb import (
@@ -56,6 +59,7 @@ __all__ = [
     "EntraApplication",
     "GetAgentRequest",
     "GoogleServiceAccount",
+    "IdentityToken",
     "ImportAgentRequest",
     "Interface",
     "ListAgentsRequest",
@@ -67,6 +71,8 @@ __all__ = [
     "State",
     "SuspendAgentRequest",
     "Suspension",
+    "TokenExchange",
+    "TokenType",
     "TransportSecurity",
     "UpdateAgentRequest",
     "Visibility",

@@ -13,7 +13,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file signalbox/audit/v1/event.proto.
  */
 export const file_signalbox_audit_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zaWduYWxib3gvYXVkaXQvdjEvZXZlbnQucHJvdG8SEnNpZ25hbGJveC5hdWRpdC52MSKRCwoFRXZlbnQSFQoEbmFtZRgBIAEoCUIHukgEcgIYZBIZCghzZXF1ZW5jZRgCIAEoA0IHukgEIgIoABIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtpbmdlc3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSdGltZV90b19maXJzdF9ieXRlGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKB291dGNvbWUYByABKA4yGy5zaWduYWxib3guYXVkaXQudjEuT3V0Y29tZUIIukgFggECEAESLAoFZXJyb3IYCCABKAsyHS5zaWduYWxib3guYXVkaXQudjEuQ2FsbEVycm9yEhYKBWNvdW50GAkgASgDQge6SAQiAigAEhMKC2NhbGxlcl9sZWZ0GAogASgIEhgKBmNhbGxlchgLIAEoCUIIukgFcgMYyAESGwoKY2FsbGVyX3VpZBgMIAEoCUIHukgEcgIYJBIVCgR0ZWFtGA0gASgJQge6SARyAhhkEh8KDnNvdXJjZV9hZGRyZXNzGA4gASgJQge6SARyAhhkEhwKCnVzZXJfYWdlbnQYDyABKAlCCLpIBXIDGPQDEhcKBWFnZW50GBAgASgJQgi6SAVyAxjIARIaCglhZ2VudF91aWQYESABKAlCB7pIBHICGCQSGgoIZW5kcG9pbnQYEiABKAlCCLpIBXIDGNAPEhcKBm1ldGhvZBgTIAEoCUIHukgEcgIYZBIYCgdkaWFsZWN0GBQgASgJQge6SARyAhgoEhwKCnJlcXVlc3RfaWQYFSABKAlCCLpIBXIDGMgBEhwKCm1lc3NhZ2VfaWQYFiABKAlCCLpIBXIDGMgBEhkKB3Rhc2tfaWQYFyABKAlCCLpIBXIDGMgBEhwKCmNvbnRleHRfaWQYGCABKAlCCLpIBXIDGMgBEhsKCnRhc2tfc3RhdGUYGSABKAlCB7pIBHICGCgSGQoIdHJhY2VfaWQYGiABKAlCB7pIBHICGCASGAoHc3Bhbl9pZBgbIAEoCUIHukgEcgIYEBIfCg5wYXJlbnRfc3Bhbl9pZBgcIAEoCUIHukgEcgIYEBIuCghkZWNpc2lvbhgdIAEoCzIcLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbhIeCg1yZXF1ZXN0X2J5dGVzGB4gASgDQge6SAQiAigAEh8KDnJlc3BvbnNlX2J5dGVzGB8gASgDQge6SAQiAigAEh4KDXN0cmVhbV9ldmVudHMYICABKANCB7pIBCICKAASHAoLaHR0cF9zdGF0dXMYISABKAVCB7pIBBoCKAASGAoHcmVwbGljYRgiIAEoCUIHukgEcgIYJBIeCg1yZXBsaWNhX2Vwb2NoGCMgASgDQge6SAQiAigAEhMKC2lkX2NvbmZsaWN0GCQgASgIEi4KCHJlZnVzYWxzGCUgASgLMhwuc2lnbmFsYm94LmF1ZGl0LnYxLlJlZnVzYWxzEiEKEHVwc3RyZWFtX2RpYWxlY3QYJiABKAlCB7pIBHICGCgSMgoFcGxhbmUYJyABKA4yGS5zaWduYWxib3guYXVkaXQudjEuUGxhbmVCCLpIBYIBAhABEhoKCHJlc291cmNlGCggASgJQgi6SAVyAxjIARIZCghyZXZpc2lvbhgpIAEoA0IHukgEIgIoABInCgZiZWZvcmUYKiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBWFmdGVyGCsgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJUCglDYWxsRXJyb3ISEwoEY29kZRgBIAEoBUIFukgCGgASFwoGcmVhc29uGAIgASgJQge6SARyAhhkEhkKB21lc3NhZ2UYAyABKAlCCLpIBXIDGKAfIp0BCghSZWZ1c2FscxIbCgdzb3VyY2VzGAEgASgDQgq6SAciBRiAICgAEhYKDnNvdXJjZXNfY2FwcGVkGAIgASgIEh4KDWF1dGhlbnRpY2F0ZWQYAyABKANCB7pIBCICKAASPAoHcmVhc29ucxgEIAMoCzIhLnNpZ25hbGJveC5hdWRpdC52MS5SZWZ1c2FsUmVhc29uQgi6SAWSAQIQZCJACg1SZWZ1c2FsUmVhc29uEhcKBnJlYXNvbhgBIAEoCUIHukgEcgIYZBIWCgVjb3VudBgCIAEoA0IHukgEIgIoACKtAgoIRGVjaXNpb24SEQoJcGVybWl0dGVkGAEgASgIEh4KBXJ1bGVzGAIgAygJQg+6SAySAQkQZCIFcgMYyAESGQoIcmV2aXNpb24YAyABKANCB7pIBCICKAASGwoJcHJpbmNpcGFsGAQgASgJQgi6SAVyAxjIARIXCgZhY3Rpb24YBSABKAlCB7pIBHICGGQSGgoIcmVzb3VyY2UYBiABKAlCCLpIBXIDGMgBElEKB2NvbnRleHQYByADKAsyKS5zaWduYWxib3guYXVkaXQudjEuRGVjaXNpb24uQ29udGV4dEVudHJ5QhW6SBKaAQ8QZCIEcgIYZCoFcgMY0A8aLgoMQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqRAoFUGxhbmUSFQoRUExBTkVfVU5TUEVDSUZJRUQQABIOCgpQTEFORV9EQVRBEAESFAoQUExBTkVfTUFOQUdFTUVOVBACKu4BCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFPVVRDT01FX1NVQ0NFRURFRBABEhIKDk9VVENPTUVfRkFJTEVEEAISEwoPT1VUQ09NRV9SRUZVU0VEEAMSFwoTT1VUQ09NRV9VTkFWQUlMQUJMRRAEEhUKEU9VVENPTUVfVElNRURfT1VUEAUSFwoTT1VUQ09NRV9DQUxMRVJfTEVGVBAGEhcKE09VVENPTUVfSU5URVJSVVBURUQQBxITCg9PVVRDT01FX1NVTU1BUlkQCBITCg9PVVRDT01FX1JFVk9LRUQQCULRAQoWY29tLnNpZ25hbGJveC5hdWRpdC52MUIKRXZlbnRQcm90b1ABWkFnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvYXVkaXQvdjE7YXVkaXR2MaICA1NBWKoCElNpZ25hbGJveC5BdWRpdC5WMcoCElNpZ25hbGJveFxBdWRpdFxWMeICHlNpZ25hbGJveFxBdWRpdFxWMVxHUEJNZXRhZGF0YeoCFFNpZ25hbGJveDo6QXVkaXQ6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Ch5zaWduYWxib3gvYXVkaXQvdjEvZXZlbnQucHJvdG8SEnNpZ25hbGJveC5hdWRpdC52MSKRCwoFRXZlbnQSFQoEbmFtZRgBIAEoCUIHukgEcgIYZBIZCghzZXF1ZW5jZRgCIAEoA0IHukgEIgIoABIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtpbmdlc3RfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSdGltZV90b19maXJzdF9ieXRlGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKB291dGNvbWUYByABKA4yGy5zaWduYWxib3guYXVkaXQudjEuT3V0Y29tZUIIukgFggECEAESLAoFZXJyb3IYCCABKAsyHS5zaWduYWxib3guYXVkaXQudjEuQ2FsbEVycm9yEhYKBWNvdW50GAkgASgDQge6SAQiAigAEhMKC2NhbGxlcl9sZWZ0GAogASgIEhgKBmNhbGxlchgLIAEoCUIIukgFcgMYyAESGwoKY2FsbGVyX3VpZBgMIAEoCUIHukgEcgIYJBIVCgR0ZWFtGA0gASgJQge6SARyAhhkEh8KDnNvdXJjZV9hZGRyZXNzGA4gASgJQge6SARyAhhkEhwKCnVzZXJfYWdlbnQYDyABKAlCCLpIBXIDGPQDEhcKBWFnZW50GBAgASgJQgi6SAVyAxjIARIaCglhZ2VudF91aWQYESABKAlCB7pIBHICGCQSGgoIZW5kcG9pbnQYEiABKAlCCLpIBXIDGNAPEhcKBm1ldGhvZBgTIAEoCUIHukgEcgIYZBIYCgdkaWFsZWN0GBQgASgJQge6SARyAhgoEhwKCnJlcXVlc3RfaWQYFSABKAlCCLpIBXIDGMgBEhwKCm1lc3NhZ2VfaWQYFiABKAlCCLpIBXIDGMgBEhkKB3Rhc2tfaWQYFyABKAlCCLpIBXIDGMgBEhwKCmNvbnRleHRfaWQYGCABKAlCCLpIBXIDGMgBEhsKCnRhc2tfc3RhdGUYGSABKAlCB7pIBHICGCgSGQoIdHJhY2VfaWQYGiABKAlCB7pIBHICGCASGAoHc3Bhbl9pZBgbIAEoCUIHukgEcgIYEBIfCg5wYXJlbnRfc3Bhbl9pZBgcIAEoCUIHukgEcgIYEBIuCghkZWNpc2lvbhgdIAEoCzIcLnNpZ25hbGJveC5hdWRpdC52MS5EZWNpc2lvbhIeCg1yZXF1ZXN0X2J5dGVzGB4gASgDQge6SAQiAigAEh8KDnJlc3BvbnNlX2J5dGVzGB8gASgDQge6SAQiAigAEh4KDXN0cmVhbV9ldmVudHMYICABKANCB7pIBCICKAASHAoLaHR0cF9zdGF0dXMYISABKAVCB7pIBBoCKAASGAoHcmVwbGljYRgiIAEoCUIHukgEcgIYJBIeCg1yZXBsaWNhX2Vwb2NoGCMgASgDQge6SAQiAigAEhMKC2lkX2NvbmZsaWN0GCQgASgIEi4KCHJlZnVzYWxzGCUgASgLMhwuc2lnbmFsYm94LmF1ZGl0LnYxLlJlZnVzYWxzEiEKEHVwc3RyZWFtX2RpYWxlY3QYJiABKAlCB7pIBHICGCgSMgoFcGxhbmUYJyABKA4yGS5zaWduYWxib3guYXVkaXQudjEuUGxhbmVCCLpIBYIBAhABEhoKCHJlc291cmNlGCggASgJQgi6SAVyAxjIARIZCghyZXZpc2lvbhgpIAEoA0IHukgEIgIoABInCgZiZWZvcmUYKiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBWFmdGVyGCsgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJUCglDYWxsRXJyb3ISEwoEY29kZRgBIAEoBUIFukgCGgASFwoGcmVhc29uGAIgASgJQge6SARyAhhkEhkKB21lc3NhZ2UYAyABKAlCCLpIBXIDGKAfIp0BCghSZWZ1c2FscxIbCgdzb3VyY2VzGAEgASgDQgq6SAciBRiAICgAEhYKDnNvdXJjZXNfY2FwcGVkGAIgASgIEh4KDWF1dGhlbnRpY2F0ZWQYAyABKANCB7pIBCICKAASPAoHcmVhc29ucxgEIAMoCzIhLnNpZ25hbGJveC5hdWRpdC52MS5SZWZ1c2FsUmVhc29uQgi6SAWSAQIQZCJACg1SZWZ1c2FsUmVhc29uEhcKBnJlYXNvbhgBIAEoCUIHukgEcgIYZBIWCgVjb3VudBgCIAEoA0IHukgEIgIoACKHBAoIRGVjaXNpb24SEQoJcGVybWl0dGVkGAEgASgIEh4KBXJ1bGVzGAIgAygJQg+6SAySAQkQZCIFcgMYyAESGQoIcmV2aXNpb24YAyABKANCB7pIBCICKAASGwoJcHJpbmNpcGFsGAQgASgJQgi6SAVyAxjIARIXCgZhY3Rpb24YBSABKAlCB7pIBHICGGQSGgoIcmVzb3VyY2UYBiABKAlCCLpIBXIDGMgBElIKB2NvbnRleHQYByADKAsyKS5zaWduYWxib3guYXVkaXQudjEuRGVjaXNpb24uQ29udGV4dEVudHJ5Qha6SBOaARAQeCIEcgIYZCoGcgQYsOoBEhMKAmlkGAggASgJQge6SARyAhhkEj4KB2ZhaWxpbmcYCSADKAsyIy5zaWduYWxib3guYXVkaXQudjEuRGVjaXNpb25GYWlsdXJlQgi6SAWSAQIQZBIyCgZzaGFkb3cYCiABKAsyIi5zaWduYWxib3guYXVkaXQudjEuU2hhZG93RGVjaXNpb24SJgoNY2xhaW1lZF90ZWFtcxgLIAMoCUIPukgMkgEJEGQiBXIDGKwCEiYKDWNsYWltZWRfcm9sZXMYDCADKAlCD7pIDJIBCRBkIgVyAxisAhouCgxDb250ZXh0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfCg9EZWNpc2lvbkZhaWx1cmUSGwoJc3RhdGVtZW50GAEgASgJQgi6SAVyAxjIARIXCgZlZmZlY3QYAiABKAlCB7pIBHICGGQSFgoEdGV4dBgDIAEoCUIIukgFcgMY0A8igwEKDlNoYWRvd0RlY2lzaW9uEhEKCXBlcm1pdHRlZBgBIAEoCBIeCgVydWxlcxgCIAMoCUIPukgMkgEJEGQiBXIDGMgBEj4KB2ZhaWxpbmcYAyADKAsyIy5zaWduYWxib3guYXVkaXQudjEuRGVjaXNpb25GYWlsdXJlQgi6SAWSAQIQZCpECgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEg4KClBMQU5FX0RBVEEQARIUChBQTEFORV9NQU5BR0VNRU5UEAIq7gEKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEhUKEU9VVENPTUVfU1VDQ0VFREVEEAESEgoOT1VUQ09NRV9GQUlMRUQQAhITCg9PVVRDT01FX1JFRlVTRUQQAxIXChNPVVRDT01FX1VOQVZBSUxBQkxFEAQSFQoRT1VUQ09NRV9USU1FRF9PVVQQBRIXChNPVVRDT01FX0NBTExFUl9MRUZUEAYSFwoTT1VUQ09NRV9JTlRFUlJVUFRFRBAHEhMKD09VVENPTUVfU1VNTUFSWRAIEhMKD09VVENPTUVfUkVWT0tFRBAJQtEBChZjb20uc2lnbmFsYm94LmF1ZGl0LnYxQgpFdmVudFByb3RvUAFaQWdpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9hdWRpdC92MTthdWRpdHYxogIDU0FYqgISU2lnbmFsYm94LkF1ZGl0LlYxygISU2lnbmFsYm94XEF1ZGl0XFYx4gIeU2lnbmFsYm94XEF1ZGl0XFYxXEdQQk1ldGFkYXRh6gIUU2lnbmFsYm94OjpBdWRpdDo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Event is the record of one call: of an agent, or of the management plane, as plane
@@ -471,7 +471,8 @@ export type Decision = Message<"signalbox.audit.v1.Decision"> & {
   permitted: boolean;
 
   /**
-   * The rules that decided, for example "team-owns-agent".
+   * The statements of policies that decided, for example "own-team/agents": those that
+   * permit, or those that forbid. Empty when nothing permits.
    *
    * @generated from field: repeated string rules = 2;
    */
@@ -485,32 +486,71 @@ export type Decision = Message<"signalbox.audit.v1.Decision"> & {
   revision: bigint;
 
   /**
-   * Principal as decided on.
+   * Principal as policies name it, for example "key:teams/research/keys/ci"; in events of
+   * before there were policies its resource name.
    *
    * @generated from field: string principal = 4;
    */
   principal: string;
 
   /**
-   * Action, for example "invoke".
+   * Action, for example "SendMessage".
    *
    * @generated from field: string action = 5;
    */
   action: string;
 
   /**
-   * Resource as decided on.
+   * Resource as policies name it, for example "agent:planner".
    *
    * @generated from field: string resource = 6;
    */
   resource: string;
 
   /**
-   * Every further value that the decision could see.
+   * Every further value that the decision could see, for example "method", "sourceAddress"
+   * and "delegation.root".
    *
    * @generated from field: map<string, string> context = 7;
    */
   context: { [key: string]: string };
+
+  /**
+   * Resource name of the decision, "decisions/{event}".
+   *
+   * @generated from field: string id = 8;
+   */
+  id: string;
+
+  /**
+   * The statements that could not be evaluated. A permit that fails does not permit, a
+   * forbid that fails denies.
+   *
+   * @generated from field: repeated signalbox.audit.v1.DecisionFailure failing = 9;
+   */
+  failing: DecisionFailure[];
+
+  /**
+   * What it would have been if every policy in SHADOW were enforced; absent when it would
+   * have been the same.
+   *
+   * @generated from field: signalbox.audit.v1.ShadowDecision shadow = 10;
+   */
+  shadow?: ShadowDecision | undefined;
+
+  /**
+   * Teams that the caller's token gave, "teams/{team}".
+   *
+   * @generated from field: repeated string claimed_teams = 11;
+   */
+  claimedTeams: string[];
+
+  /**
+   * Roles that the caller's token gave, "roles/{role}" or "teams/{team}/roles/{role}".
+   *
+   * @generated from field: repeated string claimed_roles = 12;
+   */
+  claimedRoles: string[];
 };
 
 /**
@@ -519,6 +559,76 @@ export type Decision = Message<"signalbox.audit.v1.Decision"> & {
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
   messageDesc(file_signalbox_audit_v1_event, 4);
+
+/**
+ * DecisionFailure is a statement of a policy that could not be evaluated.
+ *
+ * @generated from message signalbox.audit.v1.DecisionFailure
+ */
+export type DecisionFailure = Message<"signalbox.audit.v1.DecisionFailure"> & {
+  /**
+   * The statement, for example "night/2".
+   *
+   * @generated from field: string statement = 1;
+   */
+  statement: string;
+
+  /**
+   * "permit" or "forbid".
+   *
+   * @generated from field: string effect = 2;
+   */
+  effect: string;
+
+  /**
+   * Why it could not be evaluated.
+   *
+   * @generated from field: string text = 3;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message signalbox.audit.v1.DecisionFailure.
+ * Use `create(DecisionFailureSchema)` to create a new message.
+ */
+export const DecisionFailureSchema: GenMessage<DecisionFailure> = /*@__PURE__*/
+  messageDesc(file_signalbox_audit_v1_event, 5);
+
+/**
+ * ShadowDecision is what policies in SHADOW would have made of a decision.
+ *
+ * @generated from message signalbox.audit.v1.ShadowDecision
+ */
+export type ShadowDecision = Message<"signalbox.audit.v1.ShadowDecision"> & {
+  /**
+   * Whether the call would have been permitted.
+   *
+   * @generated from field: bool permitted = 1;
+   */
+  permitted: boolean;
+
+  /**
+   * The statements that would have decided.
+   *
+   * @generated from field: repeated string rules = 2;
+   */
+  rules: string[];
+
+  /**
+   * The statements that could not have been evaluated.
+   *
+   * @generated from field: repeated signalbox.audit.v1.DecisionFailure failing = 3;
+   */
+  failing: DecisionFailure[];
+};
+
+/**
+ * Describes the message signalbox.audit.v1.ShadowDecision.
+ * Use `create(ShadowDecisionSchema)` to create a new message.
+ */
+export const ShadowDecisionSchema: GenMessage<ShadowDecision> = /*@__PURE__*/
+  messageDesc(file_signalbox_audit_v1_event, 6);
 
 /**
  * Plane says which of the gateway's planes a call came to.

@@ -7,17 +7,23 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import type { Duration, EmptySchema, FieldMask } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_field_mask } from "@bufbuild/protobuf/wkt";
+import type { Issuer, IssuerSchema } from "./issuer_pb.js";
+import { file_signalbox_identity_v1_issuer } from "./issuer_pb.js";
 import type { Key, KeySchema } from "./key_pb.js";
 import { file_signalbox_identity_v1_key } from "./key_pb.js";
+import type { RoleHolderSchema, RoleMember } from "./role_pb.js";
+import { file_signalbox_identity_v1_role } from "./role_pb.js";
 import type { Team, TeamSchema } from "./team_pb.js";
 import { file_signalbox_identity_v1_team } from "./team_pb.js";
+import type { User, UserSchema } from "./user_pb.js";
+import { file_signalbox_identity_v1_user } from "./user_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file signalbox/identity/v1/identity_service.proto.
  */
 export const file_signalbox_identity_v1_identity_service: GenFile = /*@__PURE__*/
-  fileDesc("CixzaWduYWxib3gvaWRlbnRpdHkvdjEvaWRlbnRpdHlfc2VydmljZS5wcm90bxIVc2lnbmFsYm94LmlkZW50aXR5LnYxIm4KEUNyZWF0ZVRlYW1SZXF1ZXN0Ei4KB3RlYW1faWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEikKBHRlYW0YAiABKAsyGy5zaWduYWxib3guaWRlbnRpdHkudjEuVGVhbSJDCg5HZXRUZWFtUmVxdWVzdBIxCgRuYW1lGAEgASgJQiO6SCByHjIcXnRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9JCJNChBMaXN0VGVhbXNSZXF1ZXN0EhsKCXBhZ2Vfc2l6ZRgBIAEoDUIIukgFKgMY+gESHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAibQoRTGlzdFRlYW1zUmVzcG9uc2USNQoFdGVhbXMYASADKAsyGy5zaWduYWxib3guaWRlbnRpdHkudjEuVGVhbUIJukgGkgEDEPoBEiEKD25leHRfcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAidwoRVXBkYXRlVGVhbVJlcXVlc3QSMQoEdGVhbRgBIAEoCzIbLnNpZ25hbGJveC5pZGVudGl0eS52MS5UZWFtQga6SAPIAQESLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIl0KEURlbGV0ZVRlYW1SZXF1ZXN0EjEKBG5hbWUYASABKAlCI7pIIHIeMhxedGVhbXMvW2Etel1bYS16MC05LV17MCw2Mn0kEhUKBGV0YWcYAiABKAlCB7pIBHICGEAiogEKEENyZWF0ZUtleVJlcXVlc3QSMwoGcGFyZW50GAEgASgJQiO6SCByHjIcXnRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9JBIwCgZrZXlfaWQYAiABKAlCILpIHXIbMhleKFthLXpdW2EtejAtOS1dezAsNjJ9KT8kEicKA2tleRgDIAEoCzIaLnNpZ25hbGJveC5pZGVudGl0eS52MS5LZXkiVQoRQ3JlYXRlS2V5UmVzcG9uc2USJwoDa2V5GAEgASgLMhouc2lnbmFsYm94LmlkZW50aXR5LnYxLktleRIXCgZzZWNyZXQYAiABKAlCB7pIBHICGGQiXwoNR2V0S2V5UmVxdWVzdBJOCgRuYW1lGAEgASgJQkC6SD1yOzI5XnRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9L2tleXMvW2EtejAtOV1bYS16MC05LV17MCw2Mn0kIoUBCg9MaXN0S2V5c1JlcXVlc3QSNwoGcGFyZW50GAEgASgJQie6SCRyIjIgXnRlYW1zLyhbYS16XVthLXowLTktXXswLDYyfXwtKSQSGwoJcGFnZV9zaXplGAIgASgNQgi6SAUqAxj6ARIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiAECJqChBMaXN0S2V5c1Jlc3BvbnNlEjMKBGtleXMYASADKAsyGi5zaWduYWxib3guaWRlbnRpdHkudjEuS2V5Qgm6SAaSAQMQ+gESIQoPbmV4dF9wYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAECJ0ChBVcGRhdGVLZXlSZXF1ZXN0Ei8KA2tleRgBIAEoCzIaLnNpZ25hbGJveC5pZGVudGl0eS52MS5LZXlCBrpIA8gBARIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siYwoRRGlzYWJsZUtleVJlcXVlc3QSTgoEbmFtZRgBIAEoCUJAukg9cjsyOV50ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS9rZXlzL1thLXowLTldW2EtejAtOS1dezAsNjJ9JCKfAQoQUm90YXRlS2V5UmVxdWVzdBJOCgRuYW1lGAEgASgJQkC6SD1yOzI5XnRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9L2tleXMvW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEjsKB292ZXJsYXAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CD7pIDKoBCSIFCIDO2gMyACJVChFSb3RhdGVLZXlSZXNwb25zZRInCgNrZXkYASABKAsyGi5zaWduYWxib3guaWRlbnRpdHkudjEuS2V5EhcKBnNlY3JldBgCIAEoCUIHukgEcgIYZDLnBwoPSWRlbnRpdHlTZXJ2aWNlElMKCkNyZWF0ZVRlYW0SKC5zaWduYWxib3guaWRlbnRpdHkudjEuQ3JlYXRlVGVhbVJlcXVlc3QaGy5zaWduYWxib3guaWRlbnRpdHkudjEuVGVhbRJSCgdHZXRUZWFtEiUuc2lnbmFsYm94LmlkZW50aXR5LnYxLkdldFRlYW1SZXF1ZXN0Ghsuc2lnbmFsYm94LmlkZW50aXR5LnYxLlRlYW0iA5ACARJjCglMaXN0VGVhbXMSJy5zaWduYWxib3guaWRlbnRpdHkudjEuTGlzdFRlYW1zUmVxdWVzdBooLnNpZ25hbGJveC5pZGVudGl0eS52MS5MaXN0VGVhbXNSZXNwb25zZSIDkAIBElMKClVwZGF0ZVRlYW0SKC5zaWduYWxib3guaWRlbnRpdHkudjEuVXBkYXRlVGVhbVJlcXVlc3QaGy5zaWduYWxib3guaWRlbnRpdHkudjEuVGVhbRJTCgpEZWxldGVUZWFtEiguc2lnbmFsYm94LmlkZW50aXR5LnYxLkRlbGV0ZVRlYW1SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IgOQAgISXgoJQ3JlYXRlS2V5Eicuc2lnbmFsYm94LmlkZW50aXR5LnYxLkNyZWF0ZUtleVJlcXVlc3QaKC5zaWduYWxib3guaWRlbnRpdHkudjEuQ3JlYXRlS2V5UmVzcG9uc2USTwoGR2V0S2V5EiQuc2lnbmFsYm94LmlkZW50aXR5LnYxLkdldEtleVJlcXVlc3QaGi5zaWduYWxib3guaWRlbnRpdHkudjEuS2V5IgOQAgESYAoITGlzdEtleXMSJi5zaWduYWxib3guaWRlbnRpdHkudjEuTGlzdEtleXNSZXF1ZXN0Gicuc2lnbmFsYm94LmlkZW50aXR5LnYxLkxpc3RLZXlzUmVzcG9uc2UiA5ACARJQCglVcGRhdGVLZXkSJy5zaWduYWxib3guaWRlbnRpdHkudjEuVXBkYXRlS2V5UmVxdWVzdBoaLnNpZ25hbGJveC5pZGVudGl0eS52MS5LZXkSVwoKRGlzYWJsZUtleRIoLnNpZ25hbGJveC5pZGVudGl0eS52MS5EaXNhYmxlS2V5UmVxdWVzdBoaLnNpZ25hbGJveC5pZGVudGl0eS52MS5LZXkiA5ACAhJeCglSb3RhdGVLZXkSJy5zaWduYWxib3guaWRlbnRpdHkudjEuUm90YXRlS2V5UmVxdWVzdBooLnNpZ25hbGJveC5pZGVudGl0eS52MS5Sb3RhdGVLZXlSZXNwb25zZULwAQoZY29tLnNpZ25hbGJveC5pZGVudGl0eS52MUIUSWRlbnRpdHlTZXJ2aWNlUHJvdG9QAVpHZ2l0aHViLmNvbS9zaWduYWxib3gtZGV2L3NpZ25hbGJveC9nZW4vc2lnbmFsYm94L2lkZW50aXR5L3YxO2lkZW50aXR5djGiAgNTSViqAhVTaWduYWxib3guSWRlbnRpdHkuVjHKAhVTaWduYWxib3hcSWRlbnRpdHlcVjHiAiFTaWduYWxib3hcSWRlbnRpdHlcVjFcR1BCTWV0YWRhdGHqAhdTaWduYWxib3g6OklkZW50aXR5OjpWMWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_field_mask, file_signalbox_identity_v1_key, file_signalbox_identity_v1_team]);
+  fileDesc("CixzaWduYWxib3gvaWRlbnRpdHkvdjEvaWRlbnRpdHlfc2VydmljZS5wcm90bxIVc2lnbmFsYm94LmlkZW50aXR5LnYxIm4KEUNyZWF0ZVRlYW1SZXF1ZXN0Ei4KB3RlYW1faWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEikKBHRlYW0YAiABKAsyGy5zaWduYWxib3guaWRlbnRpdHkudjEuVGVhbSJDCg5HZXRUZWFtUmVxdWVzdBIxCgRuYW1lGAEgASgJQiO6SCByHjIcXnRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9JCJNChBMaXN0VGVhbXNSZXF1ZXN0EhsKCXBhZ2Vfc2l6ZRgBIAEoDUIIukgFKgMY+gESHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAibQoRTGlzdFRlYW1zUmVzcG9uc2USNQoFdGVhbXMYASADKAsyGy5zaWduYWxib3guaWRlbnRpdHkudjEuVGVhbUIJukgGkgEDEPoBEiEKD25leHRfcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAidwoRVXBkYXRlVGVhbVJlcXVlc3QSMQoEdGVhbRgBIAEoCzIbLnNpZ25hbGJveC5pZGVudGl0eS52MS5UZWFtQga6SAPIAQESLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIl0KEURlbGV0ZVRlYW1SZXF1ZXN0EjEKBG5hbWUYASABKAlCI7pIIHIeMhxedGVhbXMvW2Etel1bYS16MC05LV17MCw2Mn0kEhUKBGV0YWcYAiABKAlCB7pIBHICGEAikgIKEENyZWF0ZUtleVJlcXVlc3QSMwoGcGFyZW50GAEgASgJQiO6SCByHjIcXnRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9JBIwCgZrZXlfaWQYAiABKAlCILpIHXIbMhleKFthLXpdW2EtejAtOS1dezAsNjJ9KT8kEicKA2tleRgDIAEoCzIaLnNpZ25hbGJveC5pZGVudGl0eS52MS5LZXkSVgoFcm9sZXMYBCADKAlCR7pIRJIBQRAUGAEiO3I5MjdeKHRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9Lyk/cm9sZXMvW2Etel1bYS16LV17MCwzMH0kEhYKDndpdGhvdXRfc2VjcmV0GAUgASgIIlUKEUNyZWF0ZUtleVJlc3BvbnNlEicKA2tleRgBIAEoCzIaLnNpZ25hbGJveC5pZGVudGl0eS52MS5LZXkSFwoGc2VjcmV0GAIgASgJQge6SARyAhhkIl8KDUdldEtleVJlcXVlc3QSTgoEbmFtZRgBIAEoCUJAukg9cjsyOV50ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS9rZXlzL1thLXowLTldW2EtejAtOS1dezAsNjJ9JCKFAQoPTGlzdEtleXNSZXF1ZXN0EjcKBnBhcmVudBgBIAEoCUInukgkciIyIF50ZWFtcy8oW2Etel1bYS16MC05LV17MCw2Mn18LSkkEhsKCXBhZ2Vfc2l6ZRgCIAEoDUIIukgFKgMY+gESHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgBAiagoQTGlzdEtleXNSZXNwb25zZRIzCgRrZXlzGAEgAygLMhouc2lnbmFsYm94LmlkZW50aXR5LnYxLktleUIJukgGkgEDEPoBEiEKD25leHRfcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAidAoQVXBkYXRlS2V5UmVxdWVzdBIvCgNrZXkYASABKAsyGi5zaWduYWxib3guaWRlbnRpdHkudjEuS2V5Qga6SAPIAQESLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrImMKEURpc2FibGVLZXlSZXF1ZXN0Ek4KBG5hbWUYASABKAlCQLpIPXI7MjledGVhbXMvW2Etel1bYS16MC05LV17MCw2Mn0va2V5cy9bYS16MC05XVthLXowLTktXXswLDYyfSQinwEKEFJvdGF0ZUtleVJlcXVlc3QSTgoEbmFtZRgBIAEoCUJAukg9cjsyOV50ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS9rZXlzL1thLXowLTldW2EtejAtOS1dezAsNjJ9JBI7CgdvdmVybGFwGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg+6SAyqAQkiBQiAztoDMgAiVQoRUm90YXRlS2V5UmVzcG9uc2USJwoDa2V5GAEgASgLMhouc2lnbmFsYm94LmlkZW50aXR5LnYxLktleRIXCgZzZWNyZXQYAiABKAlCB7pIBHICGGQiRgoRQ3JlYXRlVXNlclJlcXVlc3QSMQoEdXNlchgBIAEoCzIbLnNpZ25hbGJveC5pZGVudGl0eS52MS5Vc2VyQga6SAPIAQEiWwoOR2V0VXNlclJlcXVlc3QSSQoEbmFtZRgBIAEoCUI7ukg4cjYyNF51c2Vycy9bYS16XVthLXowLTktXXswLDYyfX5bQS1aYS16MC05QC5fPS1dezEsMTIwfSQingEKEExpc3RVc2Vyc1JlcXVlc3QSOAoGaXNzdWVyGAEgASgJQii6SCVyIzIhXihpc3N1ZXJzL1thLXpdW2EtejAtOS1dezAsNjJ9KT8kEhUKDWRpc2FibGVkX29ubHkYAiABKAgSGwoJcGFnZV9zaXplGAMgASgNQgi6SAUqAxj6ARIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiAECJtChFMaXN0VXNlcnNSZXNwb25zZRI1CgV1c2VycxgBIAMoCzIbLnNpZ25hbGJveC5pZGVudGl0eS52MS5Vc2VyQgm6SAaSAQMQ+gESIQoPbmV4dF9wYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAECJ3ChFVcGRhdGVVc2VyUmVxdWVzdBIxCgR1c2VyGAEgASgLMhsuc2lnbmFsYm94LmlkZW50aXR5LnYxLlVzZXJCBrpIA8gBARIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siXwoSRGlzYWJsZVVzZXJSZXF1ZXN0EkkKBG5hbWUYASABKAlCO7pIOHI2MjRedXNlcnMvW2Etel1bYS16MC05LV17MCw2Mn1+W0EtWmEtejAtOUAuXz0tXXsxLDEyMH0kInUKEURlbGV0ZVVzZXJSZXF1ZXN0EkkKBG5hbWUYASABKAlCO7pIOHI2MjRedXNlcnMvW2Etel1bYS16MC05LV17MCw2Mn1+W0EtWmEtejAtOUAuXz0tXXsxLDEyMH0kEhUKBGV0YWcYAiABKAlCB7pIBHICGEAifgoTQ3JlYXRlSXNzdWVyUmVxdWVzdBIwCglpc3N1ZXJfaWQYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw2Mn0kEjUKBmlzc3VlchgCIAEoCzIdLnNpZ25hbGJveC5pZGVudGl0eS52MS5Jc3N1ZXJCBrpIA8gBASJHChBHZXRJc3N1ZXJSZXF1ZXN0EjMKBG5hbWUYASABKAlCJbpIInIgMh5eaXNzdWVycy9bYS16XVthLXowLTktXXswLDYyfSQiTwoSTGlzdElzc3VlcnNSZXF1ZXN0EhsKCXBhZ2Vfc2l6ZRgBIAEoDUIIukgFKgMY+gESHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAicwoTTGlzdElzc3VlcnNSZXNwb25zZRI5Cgdpc3N1ZXJzGAEgAygLMh0uc2lnbmFsYm94LmlkZW50aXR5LnYxLklzc3VlckIJukgGkgEDEPoBEiEKD25leHRfcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgBAifQoTVXBkYXRlSXNzdWVyUmVxdWVzdBI1CgZpc3N1ZXIYASABKAsyHS5zaWduYWxib3guaWRlbnRpdHkudjEuSXNzdWVyQga6SAPIAQESLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrImEKE0RlbGV0ZUlzc3VlclJlcXVlc3QSMwoEbmFtZRgBIAEoCUIlukgiciAyHl5pc3N1ZXJzL1thLXpdW2EtejAtOS1dezAsNjJ9JBIVCgRldGFnGAIgASgJQge6SARyAhhAIowCChRBZGRSb2xlTWVtYmVyUmVxdWVzdBJMCgRyb2xlGAEgASgJQj66SDtyOTI3Xih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS8pP3JvbGVzL1thLXpdW2Etei1dezAsMzB9JBKlAQoGbWVtYmVyGAIgASgJQpQBukiQAXKNATKKAV4odXNlcnMvW2Etel1bYS16MC05LV17MCw2Mn1+W0EtWmEtejAtOUAuXz0tXXsxLDEyMH18YWdlbnRzL1thLXpdW2EtejAtOS1dezAsNjJ9fHRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9L2tleXMvW2EtejAtOV1bYS16MC05LV17MCw2Mn0pJCKPAgoXUmVtb3ZlUm9sZU1lbWJlclJlcXVlc3QSTAoEcm9sZRgBIAEoCUI+ukg7cjkyN14odGVhbXMvW2Etel1bYS16MC05LV17MCw2Mn0vKT9yb2xlcy9bYS16XVthLXotXXswLDMwfSQSpQEKBm1lbWJlchgCIAEoCUKUAbpIkAFyjQEyigFeKHVzZXJzL1thLXpdW2EtejAtOS1dezAsNjJ9fltBLVphLXowLTlALl89LV17MSwxMjB9fGFnZW50cy9bYS16XVthLXowLTktXXswLDYyfXx0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS9rZXlzL1thLXowLTldW2EtejAtOS1dezAsNjJ9KSQiyQEKFkxpc3RSb2xlTWVtYmVyc1JlcXVlc3QSWgoGcGFyZW50GAEgASgJQkq6SEdyRTJDXigtfCh0ZWFtcy8oW2Etel1bYS16MC05LV17MCw2Mn18LSkvKT9yb2xlcy8oW2Etel1bYS16LV17MCwzMH18LSkpJBIYCgZtZW1iZXIYAiABKAlCCLpIBXIDGMgBEhsKCXBhZ2Vfc2l6ZRgDIAEoDUIIukgFKgMY+gESHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgBAiewoXTGlzdFJvbGVNZW1iZXJzUmVzcG9uc2USPQoHbWVtYmVycxgBIAMoCzIhLnNpZ25hbGJveC5pZGVudGl0eS52MS5Sb2xlTWVtYmVyQgm6SAaSAQMQ+gESIQoPbmV4dF9wYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAEDKTEgoPSWRlbnRpdHlTZXJ2aWNlElMKCkNyZWF0ZVRlYW0SKC5zaWduYWxib3guaWRlbnRpdHkudjEuQ3JlYXRlVGVhbVJlcXVlc3QaGy5zaWduYWxib3guaWRlbnRpdHkudjEuVGVhbRJSCgdHZXRUZWFtEiUuc2lnbmFsYm94LmlkZW50aXR5LnYxLkdldFRlYW1SZXF1ZXN0Ghsuc2lnbmFsYm94LmlkZW50aXR5LnYxLlRlYW0iA5ACARJjCglMaXN0VGVhbXMSJy5zaWduYWxib3guaWRlbnRpdHkudjEuTGlzdFRlYW1zUmVxdWVzdBooLnNpZ25hbGJveC5pZGVudGl0eS52MS5MaXN0VGVhbXNSZXNwb25zZSIDkAIBElMKClVwZGF0ZVRlYW0SKC5zaWduYWxib3guaWRlbnRpdHkudjEuVXBkYXRlVGVhbVJlcXVlc3QaGy5zaWduYWxib3guaWRlbnRpdHkudjEuVGVhbRJTCgpEZWxldGVUZWFtEiguc2lnbmFsYm94LmlkZW50aXR5LnYxLkRlbGV0ZVRlYW1SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IgOQAgISXgoJQ3JlYXRlS2V5Eicuc2lnbmFsYm94LmlkZW50aXR5LnYxLkNyZWF0ZUtleVJlcXVlc3QaKC5zaWduYWxib3guaWRlbnRpdHkudjEuQ3JlYXRlS2V5UmVzcG9uc2USTwoGR2V0S2V5EiQuc2lnbmFsYm94LmlkZW50aXR5LnYxLkdldEtleVJlcXVlc3QaGi5zaWduYWxib3guaWRlbnRpdHkudjEuS2V5IgOQAgESYAoITGlzdEtleXMSJi5zaWduYWxib3guaWRlbnRpdHkudjEuTGlzdEtleXNSZXF1ZXN0Gicuc2lnbmFsYm94LmlkZW50aXR5LnYxLkxpc3RLZXlzUmVzcG9uc2UiA5ACARJQCglVcGRhdGVLZXkSJy5zaWduYWxib3guaWRlbnRpdHkudjEuVXBkYXRlS2V5UmVxdWVzdBoaLnNpZ25hbGJveC5pZGVudGl0eS52MS5LZXkSVwoKRGlzYWJsZUtleRIoLnNpZ25hbGJveC5pZGVudGl0eS52MS5EaXNhYmxlS2V5UmVxdWVzdBoaLnNpZ25hbGJveC5pZGVudGl0eS52MS5LZXkiA5ACAhJeCglSb3RhdGVLZXkSJy5zaWduYWxib3guaWRlbnRpdHkudjEuUm90YXRlS2V5UmVxdWVzdBooLnNpZ25hbGJveC5pZGVudGl0eS52MS5Sb3RhdGVLZXlSZXNwb25zZRJTCgpDcmVhdGVVc2VyEiguc2lnbmFsYm94LmlkZW50aXR5LnYxLkNyZWF0ZVVzZXJSZXF1ZXN0Ghsuc2lnbmFsYm94LmlkZW50aXR5LnYxLlVzZXISUgoHR2V0VXNlchIlLnNpZ25hbGJveC5pZGVudGl0eS52MS5HZXRVc2VyUmVxdWVzdBobLnNpZ25hbGJveC5pZGVudGl0eS52MS5Vc2VyIgOQAgESYwoJTGlzdFVzZXJzEicuc2lnbmFsYm94LmlkZW50aXR5LnYxLkxpc3RVc2Vyc1JlcXVlc3QaKC5zaWduYWxib3guaWRlbnRpdHkudjEuTGlzdFVzZXJzUmVzcG9uc2UiA5ACARJTCgpVcGRhdGVVc2VyEiguc2lnbmFsYm94LmlkZW50aXR5LnYxLlVwZGF0ZVVzZXJSZXF1ZXN0Ghsuc2lnbmFsYm94LmlkZW50aXR5LnYxLlVzZXISWgoLRGlzYWJsZVVzZXISKS5zaWduYWxib3guaWRlbnRpdHkudjEuRGlzYWJsZVVzZXJSZXF1ZXN0Ghsuc2lnbmFsYm94LmlkZW50aXR5LnYxLlVzZXIiA5ACAhJTCgpEZWxldGVVc2VyEiguc2lnbmFsYm94LmlkZW50aXR5LnYxLkRlbGV0ZVVzZXJSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IgOQAgISWQoMQ3JlYXRlSXNzdWVyEiouc2lnbmFsYm94LmlkZW50aXR5LnYxLkNyZWF0ZUlzc3VlclJlcXVlc3QaHS5zaWduYWxib3guaWRlbnRpdHkudjEuSXNzdWVyElgKCUdldElzc3VlchInLnNpZ25hbGJveC5pZGVudGl0eS52MS5HZXRJc3N1ZXJSZXF1ZXN0Gh0uc2lnbmFsYm94LmlkZW50aXR5LnYxLklzc3VlciIDkAIBEmkKC0xpc3RJc3N1ZXJzEikuc2lnbmFsYm94LmlkZW50aXR5LnYxLkxpc3RJc3N1ZXJzUmVxdWVzdBoqLnNpZ25hbGJveC5pZGVudGl0eS52MS5MaXN0SXNzdWVyc1Jlc3BvbnNlIgOQAgESWQoMVXBkYXRlSXNzdWVyEiouc2lnbmFsYm94LmlkZW50aXR5LnYxLlVwZGF0ZUlzc3VlclJlcXVlc3QaHS5zaWduYWxib3guaWRlbnRpdHkudjEuSXNzdWVyElcKDERlbGV0ZUlzc3VlchIqLnNpZ25hbGJveC5pZGVudGl0eS52MS5EZWxldGVJc3N1ZXJSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IgOQAgISZAoNQWRkUm9sZU1lbWJlchIrLnNpZ25hbGJveC5pZGVudGl0eS52MS5BZGRSb2xlTWVtYmVyUmVxdWVzdBohLnNpZ25hbGJveC5pZGVudGl0eS52MS5Sb2xlSG9sZGVyIgOQAgISZQoQUmVtb3ZlUm9sZU1lbWJlchIuLnNpZ25hbGJveC5pZGVudGl0eS52MS5SZW1vdmVSb2xlTWVtYmVyUmVxdWVzdBohLnNpZ25hbGJveC5pZGVudGl0eS52MS5Sb2xlSG9sZGVyEnUKD0xpc3RSb2xlTWVtYmVycxItLnNpZ25hbGJveC5pZGVudGl0eS52MS5MaXN0Um9sZU1lbWJlcnNSZXF1ZXN0Gi4uc2lnbmFsYm94LmlkZW50aXR5LnYxLkxpc3RSb2xlTWVtYmVyc1Jlc3BvbnNlIgOQAgFC8AEKGWNvbS5zaWduYWxib3guaWRlbnRpdHkudjFCFElkZW50aXR5U2VydmljZVByb3RvUAFaR2dpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9pZGVudGl0eS92MTtpZGVudGl0eXYxogIDU0lYqgIVU2lnbmFsYm94LklkZW50aXR5LlYxygIVU2lnbmFsYm94XElkZW50aXR5XFYx4gIhU2lnbmFsYm94XElkZW50aXR5XFYxXEdQQk1ldGFkYXRh6gIXU2lnbmFsYm94OjpJZGVudGl0eTo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_field_mask, file_signalbox_identity_v1_issuer, file_signalbox_identity_v1_key, file_signalbox_identity_v1_role, file_signalbox_identity_v1_team, file_signalbox_identity_v1_user]);
 
 /**
  * CreateTeamRequest asks for a new team.
@@ -138,7 +144,7 @@ export type UpdateTeamRequest = Message<"signalbox.identity.v1.UpdateTeamRequest
   team?: Team | undefined;
 
   /**
-   * Fields to change: display_name. Empty means every one of these that is set.
+   * Fields to change: display_name, disabled. Empty means every one of these that is set.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */
@@ -206,6 +212,22 @@ export type CreateKeyRequest = Message<"signalbox.identity.v1.CreateKeyRequest">
    * @generated from field: signalbox.identity.v1.Key key = 3;
    */
   key?: Key | undefined;
+
+  /**
+   * Roles that the key holds from the beginning, "roles/{role}" everywhere or
+   * "teams/{team}/roles/{role}" in a team. A key that calls as an agent has none.
+   *
+   * @generated from field: repeated string roles = 4;
+   */
+  roles: string[];
+
+  /**
+   * Make no secret: only client certificates stand for the key, which has
+   * certificate_names then. RotateKey gives it one later.
+   *
+   * @generated from field: bool without_secret = 5;
+   */
+  withoutSecret: boolean;
 };
 
 /**
@@ -229,7 +251,7 @@ export type CreateKeyResponse = Message<"signalbox.identity.v1.CreateKeyResponse
   key?: Key | undefined;
 
   /**
-   * The secret, "sb_…". It cannot be read again.
+   * The secret, "sb_…"; empty for a key without one. It cannot be read again.
    *
    * @generated from field: string secret = 2;
    */
@@ -341,8 +363,8 @@ export type UpdateKeyRequest = Message<"signalbox.identity.v1.UpdateKeyRequest">
   key?: Key | undefined;
 
   /**
-   * Fields to change: display_name, disabled, expire_time. Empty means every one of
-   * these that is set in the request.
+   * Fields to change: display_name, disabled, expire_time, certificate_names. Empty means
+   * every one of these that is set in the request.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */
@@ -434,8 +456,492 @@ export const RotateKeyResponseSchema: GenMessage<RotateKeyResponse> = /*@__PURE_
   messageDesc(file_signalbox_identity_v1_identity_service, 14);
 
 /**
- * IdentityService keeps teams and their API keys. Only the admin key creates,
- * changes or deletes them; a team's key reads its own team and that team's keys.
+ * CreateUserRequest asks for a new user.
+ *
+ * @generated from message signalbox.identity.v1.CreateUserRequest
+ */
+export type CreateUserRequest = Message<"signalbox.identity.v1.CreateUserRequest"> & {
+  /**
+   * The user, with its issuer and subject.
+   *
+   * @generated from field: signalbox.identity.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.CreateUserRequest.
+ * Use `create(CreateUserRequestSchema)` to create a new message.
+ */
+export const CreateUserRequestSchema: GenMessage<CreateUserRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 15);
+
+/**
+ * GetUserRequest asks for one user.
+ *
+ * @generated from message signalbox.identity.v1.GetUserRequest
+ */
+export type GetUserRequest = Message<"signalbox.identity.v1.GetUserRequest"> & {
+  /**
+   * "users/{user}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.GetUserRequest.
+ * Use `create(GetUserRequestSchema)` to create a new message.
+ */
+export const GetUserRequestSchema: GenMessage<GetUserRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 16);
+
+/**
+ * ListUsersRequest asks for a page of users, ordered by name.
+ *
+ * @generated from message signalbox.identity.v1.ListUsersRequest
+ */
+export type ListUsersRequest = Message<"signalbox.identity.v1.ListUsersRequest"> & {
+  /**
+   * Only users of this issuer, "issuers/{issuer}"; empty means of every one.
+   *
+   * @generated from field: string issuer = 1;
+   */
+  issuer: string;
+
+  /**
+   * Only users who are disabled.
+   *
+   * @generated from field: bool disabled_only = 2;
+   */
+  disabledOnly: boolean;
+
+  /**
+   * At most this many users; 0 means 50.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before; empty means the first page.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.ListUsersRequest.
+ * Use `create(ListUsersRequestSchema)` to create a new message.
+ */
+export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 17);
+
+/**
+ * ListUsersResponse is a page of users.
+ *
+ * @generated from message signalbox.identity.v1.ListUsersResponse
+ */
+export type ListUsersResponse = Message<"signalbox.identity.v1.ListUsersResponse"> & {
+  /**
+   * The users, ordered by name.
+   *
+   * @generated from field: repeated signalbox.identity.v1.User users = 1;
+   */
+  users: User[];
+
+  /**
+   * Token of the next page; empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.ListUsersResponse.
+ * Use `create(ListUsersResponseSchema)` to create a new message.
+ */
+export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 18);
+
+/**
+ * UpdateUserRequest asks for changes to a user.
+ *
+ * @generated from message signalbox.identity.v1.UpdateUserRequest
+ */
+export type UpdateUserRequest = Message<"signalbox.identity.v1.UpdateUserRequest"> & {
+  /**
+   * The user with its name and the new values; an etag must be the stored one.
+   *
+   * @generated from field: signalbox.identity.v1.User user = 1;
+   */
+  user?: User | undefined;
+
+  /**
+   * Fields to change: display_name, email, disabled. Empty means every one of these that
+   * is set in the request.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.UpdateUserRequest.
+ * Use `create(UpdateUserRequestSchema)` to create a new message.
+ */
+export const UpdateUserRequestSchema: GenMessage<UpdateUserRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 19);
+
+/**
+ * DisableUserRequest asks that a user be refused from now on.
+ *
+ * @generated from message signalbox.identity.v1.DisableUserRequest
+ */
+export type DisableUserRequest = Message<"signalbox.identity.v1.DisableUserRequest"> & {
+  /**
+   * "users/{user}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.DisableUserRequest.
+ * Use `create(DisableUserRequestSchema)` to create a new message.
+ */
+export const DisableUserRequestSchema: GenMessage<DisableUserRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 20);
+
+/**
+ * DeleteUserRequest asks for the end of a user.
+ *
+ * @generated from message signalbox.identity.v1.DeleteUserRequest
+ */
+export type DeleteUserRequest = Message<"signalbox.identity.v1.DeleteUserRequest"> & {
+  /**
+   * "users/{user}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * When given, must be the stored etag.
+   *
+   * @generated from field: string etag = 2;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.DeleteUserRequest.
+ * Use `create(DeleteUserRequestSchema)` to create a new message.
+ */
+export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 21);
+
+/**
+ * CreateIssuerRequest asks for a new issuer.
+ *
+ * @generated from message signalbox.identity.v1.CreateIssuerRequest
+ */
+export type CreateIssuerRequest = Message<"signalbox.identity.v1.CreateIssuerRequest"> & {
+  /**
+   * Last part of the new issuer's name, with which those of its users begin.
+   *
+   * @generated from field: string issuer_id = 1;
+   */
+  issuerId: string;
+
+  /**
+   * The issuer, with its url and audiences.
+   *
+   * @generated from field: signalbox.identity.v1.Issuer issuer = 2;
+   */
+  issuer?: Issuer | undefined;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.CreateIssuerRequest.
+ * Use `create(CreateIssuerRequestSchema)` to create a new message.
+ */
+export const CreateIssuerRequestSchema: GenMessage<CreateIssuerRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 22);
+
+/**
+ * GetIssuerRequest asks for one issuer.
+ *
+ * @generated from message signalbox.identity.v1.GetIssuerRequest
+ */
+export type GetIssuerRequest = Message<"signalbox.identity.v1.GetIssuerRequest"> & {
+  /**
+   * "issuers/{issuer}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.GetIssuerRequest.
+ * Use `create(GetIssuerRequestSchema)` to create a new message.
+ */
+export const GetIssuerRequestSchema: GenMessage<GetIssuerRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 23);
+
+/**
+ * ListIssuersRequest asks for a page of issuers, ordered by name.
+ *
+ * @generated from message signalbox.identity.v1.ListIssuersRequest
+ */
+export type ListIssuersRequest = Message<"signalbox.identity.v1.ListIssuersRequest"> & {
+  /**
+   * At most this many issuers; 0 means 50.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before; empty means the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.ListIssuersRequest.
+ * Use `create(ListIssuersRequestSchema)` to create a new message.
+ */
+export const ListIssuersRequestSchema: GenMessage<ListIssuersRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 24);
+
+/**
+ * ListIssuersResponse is a page of issuers.
+ *
+ * @generated from message signalbox.identity.v1.ListIssuersResponse
+ */
+export type ListIssuersResponse = Message<"signalbox.identity.v1.ListIssuersResponse"> & {
+  /**
+   * The issuers, ordered by name.
+   *
+   * @generated from field: repeated signalbox.identity.v1.Issuer issuers = 1;
+   */
+  issuers: Issuer[];
+
+  /**
+   * Token of the next page; empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.ListIssuersResponse.
+ * Use `create(ListIssuersResponseSchema)` to create a new message.
+ */
+export const ListIssuersResponseSchema: GenMessage<ListIssuersResponse> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 25);
+
+/**
+ * UpdateIssuerRequest asks for changes to an issuer.
+ *
+ * @generated from message signalbox.identity.v1.UpdateIssuerRequest
+ */
+export type UpdateIssuerRequest = Message<"signalbox.identity.v1.UpdateIssuerRequest"> & {
+  /**
+   * The issuer with its name and the new values; an etag must be the stored one.
+   *
+   * @generated from field: signalbox.identity.v1.Issuer issuer = 1;
+   */
+  issuer?: Issuer | undefined;
+
+  /**
+   * Fields to change: display_name, disabled, url, jwks, jwks_url, audiences, algorithms,
+   * skew, name_claim, email_claim, claim_mappings. Empty means every one of these that is
+   * set in the request.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.UpdateIssuerRequest.
+ * Use `create(UpdateIssuerRequestSchema)` to create a new message.
+ */
+export const UpdateIssuerRequestSchema: GenMessage<UpdateIssuerRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 26);
+
+/**
+ * DeleteIssuerRequest asks for the end of an issuer.
+ *
+ * @generated from message signalbox.identity.v1.DeleteIssuerRequest
+ */
+export type DeleteIssuerRequest = Message<"signalbox.identity.v1.DeleteIssuerRequest"> & {
+  /**
+   * "issuers/{issuer}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * When given, must be the stored etag.
+   *
+   * @generated from field: string etag = 2;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.DeleteIssuerRequest.
+ * Use `create(DeleteIssuerRequestSchema)` to create a new message.
+ */
+export const DeleteIssuerRequestSchema: GenMessage<DeleteIssuerRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 27);
+
+/**
+ * AddRoleMemberRequest asks that somebody hold a role.
+ *
+ * @generated from message signalbox.identity.v1.AddRoleMemberRequest
+ */
+export type AddRoleMemberRequest = Message<"signalbox.identity.v1.AddRoleMemberRequest"> & {
+  /**
+   * "roles/{role}" to hold it everywhere, "teams/{team}/roles/{role}" in a team. The roles
+   * are admin, team-admin, publisher, approver, auditor and member.
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * Who: "users/{user}", "agents/{agent}" or "teams/{team}/keys/{key}".
+   *
+   * @generated from field: string member = 2;
+   */
+  member: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.AddRoleMemberRequest.
+ * Use `create(AddRoleMemberRequestSchema)` to create a new message.
+ */
+export const AddRoleMemberRequestSchema: GenMessage<AddRoleMemberRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 28);
+
+/**
+ * RemoveRoleMemberRequest asks that somebody hold a role no longer.
+ *
+ * @generated from message signalbox.identity.v1.RemoveRoleMemberRequest
+ */
+export type RemoveRoleMemberRequest = Message<"signalbox.identity.v1.RemoveRoleMemberRequest"> & {
+  /**
+   * "roles/{role}" or "teams/{team}/roles/{role}".
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * Who: "users/{user}", "agents/{agent}" or "teams/{team}/keys/{key}".
+   *
+   * @generated from field: string member = 2;
+   */
+  member: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.RemoveRoleMemberRequest.
+ * Use `create(RemoveRoleMemberRequestSchema)` to create a new message.
+ */
+export const RemoveRoleMemberRequestSchema: GenMessage<RemoveRoleMemberRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 29);
+
+/**
+ * ListRoleMembersRequest asks for a page of who holds roles, ordered by team, role and
+ * member.
+ *
+ * @generated from message signalbox.identity.v1.ListRoleMembersRequest
+ */
+export type ListRoleMembersRequest = Message<"signalbox.identity.v1.ListRoleMembersRequest"> & {
+  /**
+   * The role, "roles/{role}" or "teams/{team}/roles/{role}", with "-" for any team or
+   * role; "-" alone means every role, everywhere and in teams.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * Only what this one holds: "users/{user}", "agents/{agent}" or
+   * "teams/{team}/keys/{key}"; empty means everybody.
+   *
+   * @generated from field: string member = 2;
+   */
+  member: string;
+
+  /**
+   * At most this many rows; 0 means 50. A page may have fewer although there are more.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before; empty means the first page.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.ListRoleMembersRequest.
+ * Use `create(ListRoleMembersRequestSchema)` to create a new message.
+ */
+export const ListRoleMembersRequestSchema: GenMessage<ListRoleMembersRequest> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 30);
+
+/**
+ * ListRoleMembersResponse is a page of who holds roles.
+ *
+ * @generated from message signalbox.identity.v1.ListRoleMembersResponse
+ */
+export type ListRoleMembersResponse = Message<"signalbox.identity.v1.ListRoleMembersResponse"> & {
+  /**
+   * Who holds which role, ordered by team, role and member.
+   *
+   * @generated from field: repeated signalbox.identity.v1.RoleMember members = 1;
+   */
+  members: RoleMember[];
+
+  /**
+   * Token of the next page; empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message signalbox.identity.v1.ListRoleMembersResponse.
+ * Use `create(ListRoleMembersResponseSchema)` to create a new message.
+ */
+export const ListRoleMembersResponseSchema: GenMessage<ListRoleMembersResponse> = /*@__PURE__*/
+  messageDesc(file_signalbox_identity_v1_identity_service, 31);
+
+/**
+ * IdentityService keeps who may call and what they hold: teams and their API keys, the
+ * issuers of tokens and their users, and roles. What a caller may do here is decided by
+ * the policies, as everywhere.
  *
  * @generated from service signalbox.identity.v1.IdentityService
  */
@@ -481,7 +987,8 @@ export const IdentityService: GenService<{
     output: typeof TeamSchema;
   },
   /**
-   * DeleteTeam removes a team that owns nothing any more; FAILED_PRECONDITION otherwise.
+   * DeleteTeam removes a team that owns nothing any more and in which nobody holds a role;
+   * FAILED_PRECONDITION otherwise. Its disabled keys go with it.
    *
    * @generated from rpc signalbox.identity.v1.IdentityService.DeleteTeam
    */
@@ -491,7 +998,8 @@ export const IdentityService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * CreateKey makes an API key and returns its secret, this once.
+   * CreateKey makes an API key and returns its secret, this once. Roles for it need the
+   * right to AddRoleMember for each, an agent for it that to UpdateAgent.
    *
    * @generated from rpc signalbox.identity.v1.IdentityService.CreateKey
    */
@@ -552,6 +1060,154 @@ export const IdentityService: GenService<{
     methodKind: "unary";
     input: typeof RotateKeyRequestSchema;
     output: typeof RotateKeyResponseSchema;
+  },
+  /**
+   * CreateUser makes a user before its first token comes. ALREADY_EXISTS when it is there.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.CreateUser
+   */
+  createUser: {
+    methodKind: "unary";
+    input: typeof CreateUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * GetUser returns one user.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.GetUser
+   */
+  getUser: {
+    methodKind: "unary";
+    input: typeof GetUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * ListUsers returns the users that were made or have called, ordered by name.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.ListUsers
+   */
+  listUsers: {
+    methodKind: "unary";
+    input: typeof ListUsersRequestSchema;
+    output: typeof ListUsersResponseSchema;
+  },
+  /**
+   * UpdateUser changes the fields that the mask names.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.UpdateUser
+   */
+  updateUser: {
+    methodKind: "unary";
+    input: typeof UpdateUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * DisableUser refuses a user within a second, whatever its tokens say, and ends its open
+   * streams within five, on every replica that reaches the database; rollout of the answer
+   * lists those that have not confirmed. UpdateUser with disabled=false undoes it.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.DisableUser
+   */
+  disableUser: {
+    methodKind: "unary";
+    input: typeof DisableUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * DeleteUser removes a user with its roles. It comes again with its next token: to keep
+   * somebody out, disable the user.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.DeleteUser
+   */
+  deleteUser: {
+    methodKind: "unary";
+    input: typeof DeleteUserRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * CreateIssuer makes the tokens of an issuer believed. ALREADY_EXISTS when the name was
+   * ever taken, or another issuer has the url.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.CreateIssuer
+   */
+  createIssuer: {
+    methodKind: "unary";
+    input: typeof CreateIssuerRequestSchema;
+    output: typeof IssuerSchema;
+  },
+  /**
+   * GetIssuer returns one issuer.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.GetIssuer
+   */
+  getIssuer: {
+    methodKind: "unary";
+    input: typeof GetIssuerRequestSchema;
+    output: typeof IssuerSchema;
+  },
+  /**
+   * ListIssuers returns the issuers, ordered by name.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.ListIssuers
+   */
+  listIssuers: {
+    methodKind: "unary";
+    input: typeof ListIssuersRequestSchema;
+    output: typeof ListIssuersResponseSchema;
+  },
+  /**
+   * UpdateIssuer changes the fields that the mask names.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.UpdateIssuer
+   */
+  updateIssuer: {
+    methodKind: "unary";
+    input: typeof UpdateIssuerRequestSchema;
+    output: typeof IssuerSchema;
+  },
+  /**
+   * DeleteIssuer removes an issuer and its users; FAILED_PRECONDITION while users of it
+   * hold roles.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.DeleteIssuer
+   */
+  deleteIssuer: {
+    methodKind: "unary";
+    input: typeof DeleteIssuerRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * AddRoleMember gives a role to a user, a key or an agent, unless it holds it already. A
+   * key that holds a role does what its roles permit, and no longer what keys without one
+   * may do.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.AddRoleMember
+   */
+  addRoleMember: {
+    methodKind: "unary";
+    input: typeof AddRoleMemberRequestSchema;
+    output: typeof RoleHolderSchema;
+  },
+  /**
+   * RemoveRoleMember takes a role away; NOT_FOUND when it is not held. The last role of a
+   * key cannot be taken (FAILED_PRECONDITION): without one the key might do more.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.RemoveRoleMember
+   */
+  removeRoleMember: {
+    methodKind: "unary";
+    input: typeof RemoveRoleMemberRequestSchema;
+    output: typeof RoleHolderSchema;
+  },
+  /**
+   * ListRoleMembers returns who holds roles, of those roles that the caller may read.
+   *
+   * @generated from rpc signalbox.identity.v1.IdentityService.ListRoleMembers
+   */
+  listRoleMembers: {
+    methodKind: "unary";
+    input: typeof ListRoleMembersRequestSchema;
+    output: typeof ListRoleMembersResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_signalbox_identity_v1_identity_service, 0);

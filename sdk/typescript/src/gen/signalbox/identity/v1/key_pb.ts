@@ -15,10 +15,11 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file signalbox/identity/v1/key.proto.
  */
 export const file_signalbox_identity_v1_key: GenFile = /*@__PURE__*/
-  fileDesc("Ch9zaWduYWxib3gvaWRlbnRpdHkvdjEva2V5LnByb3RvEhVzaWduYWxib3guaWRlbnRpdHkudjEijQQKA0tleRJRCgRuYW1lGAEgASgJQkO6SEByPjI8Xih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS9rZXlzL1thLXowLTldW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBIeCgxkaXNwbGF5X25hbWUYAyABKAlCCLpIBXIDGMgBEhwKC3NlY3JldF9oaW50GAQgASgJQge6SARyAhgQEhAKCGRpc2FibGVkGAUgASgIEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI/ChtwcmV2aW91c19zZWNyZXRfZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCgRldGFnGAkgASgJQge6SARyAhhAEi8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoHcm9sbG91dBgMIAEoCzIdLnNpZ25hbGJveC5yb2xsb3V0LnYxLlJvbGxvdXRC5AEKGWNvbS5zaWduYWxib3guaWRlbnRpdHkudjFCCEtleVByb3RvUAFaR2dpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9pZGVudGl0eS92MTtpZGVudGl0eXYxogIDU0lYqgIVU2lnbmFsYm94LklkZW50aXR5LlYxygIVU2lnbmFsYm94XElkZW50aXR5XFYx4gIhU2lnbmFsYm94XElkZW50aXR5XFYxXEdQQk1ldGFkYXRh6gIXU2lnbmFsYm94OjpJZGVudGl0eTo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_signalbox_rollout_v1_rollout]);
+  fileDesc("Ch9zaWduYWxib3gvaWRlbnRpdHkvdjEva2V5LnByb3RvEhVzaWduYWxib3guaWRlbnRpdHkudjEikwUKA0tleRJRCgRuYW1lGAEgASgJQkO6SEByPjI8Xih0ZWFtcy9bYS16XVthLXowLTktXXswLDYyfS9rZXlzL1thLXowLTldW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBIeCgxkaXNwbGF5X25hbWUYAyABKAlCCLpIBXIDGMgBEhwKC3NlY3JldF9oaW50GAQgASgJQge6SARyAhgQEhAKCGRpc2FibGVkGAUgASgIEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI/ChtwcmV2aW91c19zZWNyZXRfZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCgRldGFnGAkgASgJQge6SARyAhhAEi8KC2NyZWF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoHcm9sbG91dBgMIAEoCzIdLnNpZ25hbGJveC5yb2xsb3V0LnYxLlJvbGxvdXQSNgoFYWdlbnQYDSABKAlCJ7pIJHIiMiBeKGFnZW50cy9bYS16XVthLXowLTktXXswLDYyfSk/JBIsChFjZXJ0aWZpY2F0ZV9uYW1lcxgOIAMoCUIRukgOkgELEBQiB3IFEAEogBASHgoFcm9sZXMYDyADKAlCD7pIDJIBCRCQTiIEcgIYZELkAQoZY29tLnNpZ25hbGJveC5pZGVudGl0eS52MUIIS2V5UHJvdG9QAVpHZ2l0aHViLmNvbS9zaWduYWxib3gtZGV2L3NpZ25hbGJveC9nZW4vc2lnbmFsYm94L2lkZW50aXR5L3YxO2lkZW50aXR5djGiAgNTSViqAhVTaWduYWxib3guSWRlbnRpdHkuVjHKAhVTaWduYWxib3hcSWRlbnRpdHlcVjHiAiFTaWduYWxib3hcSWRlbnRpdHlcVjFcR1BCTWV0YWRhdGHqAhdTaWduYWxib3g6OklkZW50aXR5OjpWMWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_signalbox_rollout_v1_rollout]);
 
 /**
  * Key is an API key of a team. Its secret is returned once and only its SHA-256 is kept.
+ * Instead of a secret, or beside it, client certificates can stand for the key.
  *
  * @generated from message signalbox.identity.v1.Key
  */
@@ -45,7 +46,8 @@ export type Key = Message<"signalbox.identity.v1.Key"> & {
   displayName: string;
 
   /**
-   * First characters of the current secret, to tell keys apart. Output only.
+   * First characters of the current secret, to tell keys apart; empty for a key without
+   * a secret. Output only.
    *
    * @generated from field: string secret_hint = 4;
    */
@@ -107,6 +109,31 @@ export type Key = Message<"signalbox.identity.v1.Key"> & {
    * @generated from field: signalbox.rollout.v1.Rollout rollout = 12;
    */
   rollout?: Rollout | undefined;
+
+  /**
+   * The agent as which the key calls, "agents/{agent}", one of the same team; empty means
+   * that it calls as itself. It is given on create and never changes.
+   *
+   * @generated from field: string agent = 13;
+   */
+  agent: string;
+
+  /**
+   * Names in client certificates that stand for the key: "URI:spiffe://example.org/ci",
+   * "DNS:ci.example.org" or "EMAIL:ada@example.org". Each belongs to one key.
+   *
+   * @generated from field: repeated string certificate_names = 14;
+   */
+  certificateNames: string[];
+
+  /**
+   * The roles that the key holds, "roles/{role}" everywhere and
+   * "teams/{team}/roles/{role}" in a team. One that holds none does what policies permit
+   * to keys of its team. Output only.
+   *
+   * @generated from field: repeated string roles = 15;
+   */
+  roles: string[];
 };
 
 /**

@@ -7,13 +7,15 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Rollout } from "../../rollout/v1/rollout_pb.js";
+import { file_signalbox_rollout_v1_rollout } from "../../rollout/v1/rollout_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file signalbox/identity/v1/team.proto.
  */
 export const file_signalbox_identity_v1_team: GenFile = /*@__PURE__*/
-  fileDesc("CiBzaWduYWxib3gvaWRlbnRpdHkvdjEvdGVhbS5wcm90bxIVc2lnbmFsYm94LmlkZW50aXR5LnYxIusBCgRUZWFtEjQKBG5hbWUYASABKAlCJrpII3IhMh9eKHRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBIeCgxkaXNwbGF5X25hbWUYAyABKAlCCLpIBXIDGMgBEhUKBGV0YWcYBCABKAlCB7pIBHICGEASLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcELlAQoZY29tLnNpZ25hbGJveC5pZGVudGl0eS52MUIJVGVhbVByb3RvUAFaR2dpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9pZGVudGl0eS92MTtpZGVudGl0eXYxogIDU0lYqgIVU2lnbmFsYm94LklkZW50aXR5LlYxygIVU2lnbmFsYm94XElkZW50aXR5XFYx4gIhU2lnbmFsYm94XElkZW50aXR5XFYxXEdQQk1ldGFkYXRh6gIXU2lnbmFsYm94OjpJZGVudGl0eTo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("CiBzaWduYWxib3gvaWRlbnRpdHkvdjEvdGVhbS5wcm90bxIVc2lnbmFsYm94LmlkZW50aXR5LnYxIq0CCgRUZWFtEjQKBG5hbWUYASABKAlCJrpII3IhMh9eKHRlYW1zL1thLXpdW2EtejAtOS1dezAsNjJ9KT8kEhQKA3VpZBgCIAEoCUIHukgEcgIYJBIeCgxkaXNwbGF5X25hbWUYAyABKAlCCLpIBXIDGMgBEhUKBGV0YWcYBCABKAlCB7pIBHICGEASLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghkaXNhYmxlZBgHIAEoCBIuCgdyb2xsb3V0GAggASgLMh0uc2lnbmFsYm94LnJvbGxvdXQudjEuUm9sbG91dELlAQoZY29tLnNpZ25hbGJveC5pZGVudGl0eS52MUIJVGVhbVByb3RvUAFaR2dpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9pZGVudGl0eS92MTtpZGVudGl0eXYxogIDU0lYqgIVU2lnbmFsYm94LklkZW50aXR5LlYxygIVU2lnbmFsYm94XElkZW50aXR5XFYx4gIhU2lnbmFsYm94XElkZW50aXR5XFYxXEdQQk1ldGFkYXRh6gIXU2lnbmFsYm94OjpJZGVudGl0eTo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_signalbox_rollout_v1_rollout]);
 
 /**
  * Team owns agents and keys; it is the unit of isolation and chargeback.
@@ -62,6 +64,22 @@ export type Team = Message<"signalbox.identity.v1.Team"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 6;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * Whether the team is stopped: its keys, and its agents as callers, are refused, and
+   * roles in it count for nothing. Its agents can be called as before.
+   *
+   * @generated from field: bool disabled = 7;
+   */
+  disabled: boolean;
+
+  /**
+   * Which replicas serve the change. Set in answers to UpdateTeam unless the replicas
+   * could not be asked. Output only.
+   *
+   * @generated from field: signalbox.rollout.v1.Rollout rollout = 8;
+   */
+  rollout?: Rollout | undefined;
 };
 
 /**

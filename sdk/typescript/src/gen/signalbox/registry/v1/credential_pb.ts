@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file signalbox/registry/v1/credential.proto.
  */
 export const file_signalbox_registry_v1_credential: GenFile = /*@__PURE__*/
-  fileDesc("CiZzaWduYWxib3gvcmVnaXN0cnkvdjEvY3JlZGVudGlhbC5wcm90bxIVc2lnbmFsYm94LnJlZ2lzdHJ5LnYxIucECgpDcmVkZW50aWFsEjQKBmJlYXJlchgBIAEoCzIiLnNpZ25hbGJveC5yZWdpc3RyeS52MS5CZWFyZXJUb2tlbkgAEjYKB2FwaV9rZXkYAiABKAsyIy5zaWduYWxib3gucmVnaXN0cnkudjEuQXBpS2V5SGVhZGVySAASOwoFYmFzaWMYAyABKAsyKi5zaWduYWxib3gucmVnaXN0cnkudjEuQmFzaWNBdXRoZW50aWNhdGlvbkgAEkAKBm9hdXRoMhgEIAEoCzIuLnNpZ25hbGJveC5yZWdpc3RyeS52MS5PQXV0aDJDbGllbnRDcmVkZW50aWFsc0gAEjQKCWF3c19zaWd2NBgFIAEoCzIfLnNpZ25hbGJveC5yZWdpc3RyeS52MS5Bd3NTaWdWNEgAEj0KBmdvb2dsZRgGIAEoCzIrLnNpZ25hbGJveC5yZWdpc3RyeS52MS5Hb29nbGVTZXJ2aWNlQWNjb3VudEgAEjgKBWVudHJhGAcgASgLMicuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkVudHJhQXBwbGljYXRpb25IABI+Cg1leHRyYV9vcmlnaW5zGAggAygJQie6SCSSASEQEBgBIhtyGRisAjIUXmh0dHBzPzovL1teLz8jXHNdKyQSIAoHc2VudF90bxgJIAMoCUIPukgMkgEJEFAiBXIDGLQQEhwKC2ZpbmdlcnByaW50GAogASgJQge6SARyAhhAEiwKCHNldF90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIPCgZzY2hlbWUSBbpIAggBIioKC0JlYXJlclRva2VuEhsKBXRva2VuGAEgASgJQgyAAQG6SAZyBBiAgAEiZwoMQXBpS2V5SGVhZGVyEjoKBmhlYWRlchgBIAEoCUIqukgnciUyI15bQS1aYS16MC05ISMkJSYnKisuXl9gfH4tXXsxLDEwMH0kEhsKBXZhbHVlGAIgASgJQgyAAQG6SAZyBBiAgAEiWwoTQmFzaWNBdXRoZW50aWNhdGlvbhIlCgh1c2VybmFtZRgBIAEoCUITukgQcg4QARisAjIHXlteOl0rJBIdCghwYXNzd29yZBgCIAEoCUILgAEBukgFcgMYgCAipAIKF09BdXRoMkNsaWVudENyZWRlbnRpYWxzEi4KCXRva2VuX3VybBgBIAEoCUIbukgYchYY0A8yEV5odHRwcz86Ly9bXlxzXSskEh0KCWNsaWVudF9pZBgCIAEoCUIKukgHcgUQARj0AxIjCg1jbGllbnRfc2VjcmV0GAMgASgJQgyAAQG6SAZyBBiAgAESIwoGc2NvcGVzGAQgAygJQhO6SBCSAQ0QQBgBIgdyBRABGPQDEhoKCGF1ZGllbmNlGAUgASgJQgi6SAVyAxjQDxJUChVjbGllbnRfYXV0aGVudGljYXRpb24YBiABKA4yKy5zaWduYWxib3gucmVnaXN0cnkudjEuQ2xpZW50QXV0aGVudGljYXRpb25CCLpIBYIBAhABIuEBCghBd3NTaWdWNBIoCgZyZWdpb24YASABKAlCGLpIFXITMhFeW2EtejAtOS1dezEsNjR9JBIpCgdzZXJ2aWNlGAIgASgJQhi6SBVyEzIRXlthLXowLTktXXsxLDY0fSQSMwoNYWNjZXNzX2tleV9pZBgDIAEoCUIcukgZchcyFV5bQS1aYS16MC05X117MSwxMjh9JBImChFzZWNyZXRfYWNjZXNzX2tleRgEIAEoCUILgAEBukgFcgMYgCASIwoNc2Vzc2lvbl90b2tlbhgFIAEoCUIMgAEBukgGcgQYgIABItYBChRHb29nbGVTZXJ2aWNlQWNjb3VudBIeCghrZXlfanNvbhgBIAEoCUIMgAEBukgGcgQYgIABEiMKBnNjb3BlcxgCIAMoCUITukgQkgENEEAYASIHcgUQARj0AxIaCghhdWRpZW5jZRgDIAEoCUIIukgFcgMY0A8SHgoMY2xpZW50X2VtYWlsGAQgASgJQgi6SAVyAxj0AxIgCg5wcml2YXRlX2tleV9pZBgFIAEoCUIIukgFcgMYyAESGwoJdG9rZW5fdXJsGAYgASgJQgi6SAVyAxjQDyLiAQoQRW50cmFBcHBsaWNhdGlvbhItCgZ0ZW5hbnQYASABKAlCHbpIGnIYMhZeW0EtWmEtejAtOS4tXXsxLDI1M30kEh0KCWNsaWVudF9pZBgCIAEoCUIKukgHcgUQARj0AxIjCg1jbGllbnRfc2VjcmV0GAMgASgJQgyAAQG6SAZyBBiAgAESJQoGc2NvcGVzGAQgAygJQhW6SBKSAQ8IARBAGAEiB3IFEAEY9AMSNAoJYXV0aG9yaXR5GAUgASgJQiG6SB5yHBisAjIXXihodHRwcz86Ly9bXi8/I1xzXSspPyQiwAIKEVRyYW5zcG9ydFNlY3VyaXR5EiIKD2NhX2NlcnRpZmljYXRlcxgBIAEoCUIJukgGcgQogIAQEiUKEmNsaWVudF9jZXJ0aWZpY2F0ZRgCIAEoCUIJukgGcgQogIAEEiAKCmNsaWVudF9rZXkYAyABKAlCDIABAbpIBnIEKICABBJOCgtzZXJ2ZXJfbmFtZRgEIAEoCUI5ukg2cjQyMl4oW0EtWmEtejAtOV0oW0EtWmEtejAtOS4tXXswLDI1MX1bQS1aYS16MC05XSk/KT8kEioKGWNsaWVudF9jZXJ0aWZpY2F0ZV9zaGEyNTYYBSABKAlCB7pIBHICGEASQgoeY2xpZW50X2NlcnRpZmljYXRlX2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqfAQoUQ2xpZW50QXV0aGVudGljYXRpb24SJQohQ0xJRU5UX0FVVEhFTlRJQ0FUSU9OX1VOU1BFQ0lGSUVEEAASHgoaQ0xJRU5UX0FVVEhFTlRJQ0FUSU9OX0FVVE8QARIgChxDTElFTlRfQVVUSEVOVElDQVRJT05fSEVBREVSEAISHgoaQ0xJRU5UX0FVVEhFTlRJQ0FUSU9OX0JPRFkQA0LrAQoZY29tLnNpZ25hbGJveC5yZWdpc3RyeS52MUIPQ3JlZGVudGlhbFByb3RvUAFaR2dpdGh1Yi5jb20vc2lnbmFsYm94LWRldi9zaWduYWxib3gvZ2VuL3NpZ25hbGJveC9yZWdpc3RyeS92MTtyZWdpc3RyeXYxogIDU1JYqgIVU2lnbmFsYm94LlJlZ2lzdHJ5LlYxygIVU2lnbmFsYm94XFJlZ2lzdHJ5XFYx4gIhU2lnbmFsYm94XFJlZ2lzdHJ5XFYxXEdQQk1ldGFkYXRh6gIXU2lnbmFsYm94OjpSZWdpc3RyeTo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("CiZzaWduYWxib3gvcmVnaXN0cnkvdjEvY3JlZGVudGlhbC5wcm90bxIVc2lnbmFsYm94LnJlZ2lzdHJ5LnYxIucFCgpDcmVkZW50aWFsEjQKBmJlYXJlchgBIAEoCzIiLnNpZ25hbGJveC5yZWdpc3RyeS52MS5CZWFyZXJUb2tlbkgAEjYKB2FwaV9rZXkYAiABKAsyIy5zaWduYWxib3gucmVnaXN0cnkudjEuQXBpS2V5SGVhZGVySAASOwoFYmFzaWMYAyABKAsyKi5zaWduYWxib3gucmVnaXN0cnkudjEuQmFzaWNBdXRoZW50aWNhdGlvbkgAEkAKBm9hdXRoMhgEIAEoCzIuLnNpZ25hbGJveC5yZWdpc3RyeS52MS5PQXV0aDJDbGllbnRDcmVkZW50aWFsc0gAEjQKCWF3c19zaWd2NBgFIAEoCzIfLnNpZ25hbGJveC5yZWdpc3RyeS52MS5Bd3NTaWdWNEgAEj0KBmdvb2dsZRgGIAEoCzIrLnNpZ25hbGJveC5yZWdpc3RyeS52MS5Hb29nbGVTZXJ2aWNlQWNjb3VudEgAEjgKBWVudHJhGAcgASgLMicuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLkVudHJhQXBwbGljYXRpb25IABI+Cg5pZGVudGl0eV90b2tlbhgMIAEoCzIkLnNpZ25hbGJveC5yZWdpc3RyeS52MS5JZGVudGl0eVRva2VuSAASPgoOdG9rZW5fZXhjaGFuZ2UYDSABKAsyJC5zaWduYWxib3gucmVnaXN0cnkudjEuVG9rZW5FeGNoYW5nZUgAEj4KDWV4dHJhX29yaWdpbnMYCCADKAlCJ7pIJJIBIRAQGAEiG3IZGKwCMhReaHR0cHM/Oi8vW14vPyNcc10rJBIgCgdzZW50X3RvGAkgAygJQg+6SAySAQkQUCIFcgMYtBASHAoLZmluZ2VycHJpbnQYCiABKAlCB7pIBHICGEASLAoIc2V0X3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQg8KBnNjaGVtZRIFukgCCAEiKgoLQmVhcmVyVG9rZW4SGwoFdG9rZW4YASABKAlCDIABAbpIBnIEGICAASJnCgxBcGlLZXlIZWFkZXISOgoGaGVhZGVyGAEgASgJQiq6SCdyJTIjXltBLVphLXowLTkhIyQlJicqKy5eX2B8fi1dezEsMTAwfSQSGwoFdmFsdWUYAiABKAlCDIABAbpIBnIEGICAASJbChNCYXNpY0F1dGhlbnRpY2F0aW9uEiUKCHVzZXJuYW1lGAEgASgJQhO6SBByDhABGKwCMgdeW146XSskEh0KCHBhc3N3b3JkGAIgASgJQguAAQG6SAVyAxiAICKkAgoXT0F1dGgyQ2xpZW50Q3JlZGVudGlhbHMSLgoJdG9rZW5fdXJsGAEgASgJQhu6SBhyFhjQDzIRXmh0dHBzPzovL1teXHNdKyQSHQoJY2xpZW50X2lkGAIgASgJQgq6SAdyBRABGPQDEiMKDWNsaWVudF9zZWNyZXQYAyABKAlCDIABAbpIBnIEGICAARIjCgZzY29wZXMYBCADKAlCE7pIEJIBDRBAGAEiB3IFEAEY9AMSGgoIYXVkaWVuY2UYBSABKAlCCLpIBXIDGNAPElQKFWNsaWVudF9hdXRoZW50aWNhdGlvbhgGIAEoDjIrLnNpZ25hbGJveC5yZWdpc3RyeS52MS5DbGllbnRBdXRoZW50aWNhdGlvbkIIukgFggECEAEi4QEKCEF3c1NpZ1Y0EigKBnJlZ2lvbhgBIAEoCUIYukgVchMyEV5bYS16MC05LV17MSw2NH0kEikKB3NlcnZpY2UYAiABKAlCGLpIFXITMhFeW2EtejAtOS1dezEsNjR9JBIzCg1hY2Nlc3Nfa2V5X2lkGAMgASgJQhy6SBlyFzIVXltBLVphLXowLTlfXXsxLDEyOH0kEiYKEXNlY3JldF9hY2Nlc3Nfa2V5GAQgASgJQguAAQG6SAVyAxiAIBIjCg1zZXNzaW9uX3Rva2VuGAUgASgJQgyAAQG6SAZyBBiAgAEi1gEKFEdvb2dsZVNlcnZpY2VBY2NvdW50Eh4KCGtleV9qc29uGAEgASgJQgyAAQG6SAZyBBiAgAESIwoGc2NvcGVzGAIgAygJQhO6SBCSAQ0QQBgBIgdyBRABGPQDEhoKCGF1ZGllbmNlGAMgASgJQgi6SAVyAxjQDxIeCgxjbGllbnRfZW1haWwYBCABKAlCCLpIBXIDGPQDEiAKDnByaXZhdGVfa2V5X2lkGAUgASgJQgi6SAVyAxjIARIbCgl0b2tlbl91cmwYBiABKAlCCLpIBXIDGNAPIuIBChBFbnRyYUFwcGxpY2F0aW9uEi0KBnRlbmFudBgBIAEoCUIdukgachgyFl5bQS1aYS16MC05Li1dezEsMjUzfSQSHQoJY2xpZW50X2lkGAIgASgJQgq6SAdyBRABGPQDEiMKDWNsaWVudF9zZWNyZXQYAyABKAlCDIABAbpIBnIEGICAARIlCgZzY29wZXMYBCADKAlCFbpIEpIBDwgBEEAYASIHcgUQARj0AxI0CglhdXRob3JpdHkYBSABKAlCIbpIHnIcGKwCMhdeKGh0dHBzPzovL1teLz8jXHNdKyk/JCKCAQoNSWRlbnRpdHlUb2tlbhI6CgZoZWFkZXIYASABKAlCKrpIJ3IlMiNeW0EtWmEtejAtOSEjJCUmJyorLl5fYHx+LV17MCwxMDB9JBI1CghhdWRpZW5jZRgCIAEoCUIjukggch4YrAIyGV4oaHR0cHM/Oi8vW14vPyNcc10rLz8pPyQi3QMKDVRva2VuRXhjaGFuZ2USLgoJdG9rZW5fdXJsGAEgASgJQhu6SBhyFhjQDzIRXmh0dHBzPzovL1teXHNdKyQSHQoJY2xpZW50X2lkGAIgASgJQgq6SAdyBRABGPQDEiMKDWNsaWVudF9zZWNyZXQYAyABKAlCDIABAbpIBnIEGICAARIjCgZzY29wZXMYBCADKAlCE7pIEJIBDRBAGAEiB3IFEAEY9AMSGgoIYXVkaWVuY2UYBSABKAlCCLpIBXIDGNAPEhoKCHJlc291cmNlGAYgASgJQgi6SAVyAxjQDxJUChVjbGllbnRfYXV0aGVudGljYXRpb24YByABKA4yKy5zaWduYWxib3gucmVnaXN0cnkudjEuQ2xpZW50QXV0aGVudGljYXRpb25CCLpIBYIBAhABEkYKEnN1YmplY3RfdG9rZW5fdHlwZRgIIAEoDjIgLnNpZ25hbGJveC5yZWdpc3RyeS52MS5Ub2tlblR5cGVCCLpIBYIBAhABEkgKFHJlcXVlc3RlZF90b2tlbl90eXBlGAkgASgOMiAuc2lnbmFsYm94LnJlZ2lzdHJ5LnYxLlRva2VuVHlwZUIIukgFggECEAESEwoLYWN0b3JfdG9rZW4YCiABKAgiwAIKEVRyYW5zcG9ydFNlY3VyaXR5EiIKD2NhX2NlcnRpZmljYXRlcxgBIAEoCUIJukgGcgQogIAQEiUKEmNsaWVudF9jZXJ0aWZpY2F0ZRgCIAEoCUIJukgGcgQogIAEEiAKCmNsaWVudF9rZXkYAyABKAlCDIABAbpIBnIEKICABBJOCgtzZXJ2ZXJfbmFtZRgEIAEoCUI5ukg2cjQyMl4oW0EtWmEtejAtOV0oW0EtWmEtejAtOS4tXXswLDI1MX1bQS1aYS16MC05XSk/KT8kEioKGWNsaWVudF9jZXJ0aWZpY2F0ZV9zaGEyNTYYBSABKAlCB7pIBHICGEASQgoeY2xpZW50X2NlcnRpZmljYXRlX2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqfAQoUQ2xpZW50QXV0aGVudGljYXRpb24SJQohQ0xJRU5UX0FVVEhFTlRJQ0FUSU9OX1VOU1BFQ0lGSUVEEAASHgoaQ0xJRU5UX0FVVEhFTlRJQ0FUSU9OX0FVVE8QARIgChxDTElFTlRfQVVUSEVOVElDQVRJT05fSEVBREVSEAISHgoaQ0xJRU5UX0FVVEhFTlRJQ0FUSU9OX0JPRFkQAypxCglUb2tlblR5cGUSGgoWVE9LRU5fVFlQRV9VTlNQRUNJRklFRBAAEhsKF1RPS0VOX1RZUEVfQUNDRVNTX1RPS0VOEAESFwoTVE9LRU5fVFlQRV9JRF9UT0tFThACEhIKDlRPS0VOX1RZUEVfSldUEANC6wEKGWNvbS5zaWduYWxib3gucmVnaXN0cnkudjFCD0NyZWRlbnRpYWxQcm90b1ABWkdnaXRodWIuY29tL3NpZ25hbGJveC1kZXYvc2lnbmFsYm94L2dlbi9zaWduYWxib3gvcmVnaXN0cnkvdjE7cmVnaXN0cnl2MaICA1NSWKoCFVNpZ25hbGJveC5SZWdpc3RyeS5WMcoCFVNpZ25hbGJveFxSZWdpc3RyeVxWMeICIVNpZ25hbGJveFxSZWdpc3RyeVxWMVxHUEJNZXRhZGF0YeoCF1NpZ25hbGJveDo6UmVnaXN0cnk6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * Credential is what the gateway shows to an agent. Its secret parts are input only: they
@@ -87,6 +87,22 @@ export type Credential = Message<"signalbox.registry.v1.Credential"> & {
      */
     value: EntraApplication;
     case: "entra";
+  } | {
+    /**
+     * A token of the gateway's own that tells the agent who calls.
+     *
+     * @generated from field: signalbox.registry.v1.IdentityToken identity_token = 12;
+     */
+    value: IdentityToken;
+    case: "identityToken";
+  } | {
+    /**
+     * A token that the caller's own is exchanged for.
+     *
+     * @generated from field: signalbox.registry.v1.TokenExchange token_exchange = 13;
+     */
+    value: TokenExchange;
+    case: "tokenExchange";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -108,7 +124,7 @@ export type Credential = Message<"signalbox.registry.v1.Credential"> & {
 
   /**
    * Tells one secret from the next and nothing else of it: it changes when the secret
-   * does. Output only.
+   * does. Empty for identity tokens, which have none. Output only.
    *
    * @generated from field: string fingerprint = 10;
    */
@@ -417,6 +433,128 @@ export const EntraApplicationSchema: GenMessage<EntraApplication> = /*@__PURE__*
   messageDesc(file_signalbox_registry_v1_credential, 7);
 
 /**
+ * IdentityToken is a JSON Web Token of the gateway's own, ES256, that the agent verifies with
+ * the keys at /.well-known/jwks.json. It is valid for 5 minutes. Its claims: "iss", the
+ * gateway's public URL; "aud", whom it is for; "sub", the name of the caller, such as
+ * "users/okta~ada", "agents/planner", "teams/research/keys/ci", or "gateway" for what the
+ * gateway asks by itself; "signalbox.dev/kind" (user, agent, key, admin, gateway),
+ * "signalbox.dev/uid" and "signalbox.dev/team" of the caller; "iat", "nbf", "exp" and "jti".
+ *
+ * @generated from message signalbox.registry.v1.IdentityToken
+ */
+export type IdentityToken = Message<"signalbox.registry.v1.IdentityToken"> & {
+  /**
+   * Name of the header; empty means "Authorization". In that one the token follows
+   * "Bearer ", in others it stands alone.
+   *
+   * @generated from field: string header = 1;
+   */
+  header: string;
+
+  /**
+   * Whom the token is for, as "aud". Empty means the agent's name, "agents/{agent}". Else
+   * it must be the origin that all of the agent's endpoints have, for example
+   * "https://agents.example.com".
+   *
+   * @generated from field: string audience = 2;
+   */
+  audience: string;
+};
+
+/**
+ * Describes the message signalbox.registry.v1.IdentityToken.
+ * Use `create(IdentityTokenSchema)` to create a new message.
+ */
+export const IdentityTokenSchema: GenMessage<IdentityToken> = /*@__PURE__*/
+  messageDesc(file_signalbox_registry_v1_credential, 8);
+
+/**
+ * TokenExchange asks an authorization server for a token in exchange for the caller's own
+ * (RFC 8693). Callers without a token, such as those with API keys, are refused. A caller's
+ * token is shown only to token endpoints of the origin that its issuer has.
+ *
+ * @generated from message signalbox.registry.v1.TokenExchange
+ */
+export type TokenExchange = Message<"signalbox.registry.v1.TokenExchange"> & {
+  /**
+   * The server's token endpoint. Dialled only where agents may be dialled.
+   *
+   * @generated from field: string token_url = 1;
+   */
+  tokenUrl: string;
+
+  /**
+   * The gateway's id at the server.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * The gateway's secret at the server. Input only.
+   *
+   * @generated from field: string client_secret = 3;
+   */
+  clientSecret: string;
+
+  /**
+   * What the token is to be good for.
+   *
+   * @generated from field: repeated string scopes = 4;
+   */
+  scopes: string[];
+
+  /**
+   * Sent as "audience" when it is not empty: the agent's name at the server.
+   *
+   * @generated from field: string audience = 5;
+   */
+  audience: string;
+
+  /**
+   * Sent as "resource" when it is not empty: the agent's address, an absolute URI.
+   *
+   * @generated from field: string resource = 6;
+   */
+  resource: string;
+
+  /**
+   * How id and secret are sent; unspecified means AUTO.
+   *
+   * @generated from field: signalbox.registry.v1.ClientAuthentication client_authentication = 7;
+   */
+  clientAuthentication: ClientAuthentication;
+
+  /**
+   * What the callers' tokens are said to be; unspecified means JWT.
+   *
+   * @generated from field: signalbox.registry.v1.TokenType subject_token_type = 8;
+   */
+  subjectTokenType: TokenType;
+
+  /**
+   * What is asked for; unspecified leaves it to the server.
+   *
+   * @generated from field: signalbox.registry.v1.TokenType requested_token_type = 9;
+   */
+  requestedTokenType: TokenType;
+
+  /**
+   * Show the server an identity token of the gateway as the actor.
+   *
+   * @generated from field: bool actor_token = 10;
+   */
+  actorToken: boolean;
+};
+
+/**
+ * Describes the message signalbox.registry.v1.TokenExchange.
+ * Use `create(TokenExchangeSchema)` to create a new message.
+ */
+export const TokenExchangeSchema: GenMessage<TokenExchange> = /*@__PURE__*/
+  messageDesc(file_signalbox_registry_v1_credential, 9);
+
+/**
  * TransportSecurity is how the gateway and the agent know each other in TLS. In an update
  * a client_key that is left empty stays as it is when the certificate is the same one.
  *
@@ -475,7 +613,7 @@ export type TransportSecurity = Message<"signalbox.registry.v1.TransportSecurity
  * Use `create(TransportSecuritySchema)` to create a new message.
  */
 export const TransportSecuritySchema: GenMessage<TransportSecurity> = /*@__PURE__*/
-  messageDesc(file_signalbox_registry_v1_credential, 8);
+  messageDesc(file_signalbox_registry_v1_credential, 10);
 
 /**
  * ClientAuthentication says how a client shows its secret to a token endpoint.
@@ -517,4 +655,45 @@ export enum ClientAuthentication {
  */
 export const ClientAuthenticationSchema: GenEnum<ClientAuthentication> = /*@__PURE__*/
   enumDesc(file_signalbox_registry_v1_credential, 0);
+
+/**
+ * TokenType is a type of tokens, of section 3 of RFC 8693.
+ *
+ * @generated from enum signalbox.registry.v1.TokenType
+ */
+export enum TokenType {
+  /**
+   * Not given.
+   *
+   * @generated from enum value: TOKEN_TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * "urn:ietf:params:oauth:token-type:access_token".
+   *
+   * @generated from enum value: TOKEN_TYPE_ACCESS_TOKEN = 1;
+   */
+  ACCESS_TOKEN = 1,
+
+  /**
+   * "urn:ietf:params:oauth:token-type:id_token".
+   *
+   * @generated from enum value: TOKEN_TYPE_ID_TOKEN = 2;
+   */
+  ID_TOKEN = 2,
+
+  /**
+   * "urn:ietf:params:oauth:token-type:jwt".
+   *
+   * @generated from enum value: TOKEN_TYPE_JWT = 3;
+   */
+  JWT = 3,
+}
+
+/**
+ * Describes the enum signalbox.registry.v1.TokenType.
+ */
+export const TokenTypeSchema: GenEnum<TokenType> = /*@__PURE__*/
+  enumDesc(file_signalbox_registry_v1_credential, 1);
 

@@ -558,7 +558,7 @@ class RefusalReason(Message[_RefusalReasonFields]):
         reason: str
         count: int
 
-_DecisionFields: TypeAlias = Literal["permitted", "rules", "revision", "principal", "action", "resource", "context"]
+_DecisionFields: TypeAlias = Literal["permitted", "rules", "revision", "principal", "action", "resource", "context", "id", "failing", "shadow", "claimed_teams", "claimed_roles"]
 
 class Decision(Message[_DecisionFields]):
     """
@@ -576,7 +576,8 @@ class Decision(Message[_DecisionFields]):
             bool permitted = 1;
             ```
         rules:
-            The rules that decided, for example "team-owns-agent".
+            The statements of policies that decided, for example "own-team/agents": those that
+            permit, or those that forbid. Empty when nothing permits.
 
             ```proto
             repeated string rules = 2;
@@ -588,32 +589,66 @@ class Decision(Message[_DecisionFields]):
             int64 revision = 3;
             ```
         principal:
-            Principal as decided on.
+            Principal as policies name it, for example "key:teams/research/keys/ci"; in events of
+            before there were policies its resource name.
 
             ```proto
             string principal = 4;
             ```
         action:
-            Action, for example "invoke".
+            Action, for example "SendMessage".
 
             ```proto
             string action = 5;
             ```
         resource:
-            Resource as decided on.
+            Resource as policies name it, for example "agent:planner".
 
             ```proto
             string resource = 6;
             ```
         context:
-            Every further value that the decision could see.
+            Every further value that the decision could see, for example "method", "sourceAddress"
+            and "delegation.root".
 
             ```proto
             map<string, string> context = 7;
             ```
+        id:
+            Resource name of the decision, "decisions/{event}".
+
+            ```proto
+            string id = 8;
+            ```
+        failing:
+            The statements that could not be evaluated. A permit that fails does not permit, a
+            forbid that fails denies.
+
+            ```proto
+            repeated signalbox.audit.v1.DecisionFailure failing = 9;
+            ```
+        shadow:
+            What it would have been if every policy in SHADOW were enforced; absent when it would
+            have been the same.
+
+            ```proto
+            optional signalbox.audit.v1.ShadowDecision shadow = 10;
+            ```
+        claimed_teams:
+            Teams that the caller's token gave, "teams/{team}".
+
+            ```proto
+            repeated string claimed_teams = 11;
+            ```
+        claimed_roles:
+            Roles that the caller's token gave, "roles/{role}" or "teams/{team}/roles/{role}".
+
+            ```proto
+            repeated string claimed_roles = 12;
+            ```
     """
 
-    __slots__ = ("permitted", "rules", "revision", "principal", "action", "resource", "context")
+    __slots__ = ("permitted", "rules", "revision", "principal", "action", "resource", "context", "id", "failing", "shadow", "claimed_teams", "claimed_roles")
 
     if TYPE_CHECKING:
 
@@ -627,6 +662,11 @@ class Decision(Message[_DecisionFields]):
             action: str = "",
             resource: str = "",
             context: dict[str, str] | None = None,
+            id: str = "",
+            failing: list[DecisionFailure] | None = None,
+            shadow: ShadowDecision | None = None,
+            claimed_teams: list[str] | None = None,
+            claimed_roles: list[str] | None = None,
         ) -> None:
             pass
 
@@ -637,6 +677,107 @@ class Decision(Message[_DecisionFields]):
         action: str
         resource: str
         context: dict[str, str]
+        id: str
+        failing: list[DecisionFailure]
+        shadow: ShadowDecision | None
+        claimed_teams: list[str]
+        claimed_roles: list[str]
+
+_DecisionFailureFields: TypeAlias = Literal["statement", "effect", "text"]
+
+class DecisionFailure(Message[_DecisionFailureFields]):
+    """
+    DecisionFailure is a statement of a policy that could not be evaluated.
+
+    ```proto
+    message signalbox.audit.v1.DecisionFailure
+    ```
+
+    Attributes:
+        statement:
+            The statement, for example "night/2".
+
+            ```proto
+            string statement = 1;
+            ```
+        effect:
+            "permit" or "forbid".
+
+            ```proto
+            string effect = 2;
+            ```
+        text:
+            Why it could not be evaluated.
+
+            ```proto
+            string text = 3;
+            ```
+    """
+
+    __slots__ = ("statement", "effect", "text")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            statement: str = "",
+            effect: str = "",
+            text: str = "",
+        ) -> None:
+            pass
+
+        statement: str
+        effect: str
+        text: str
+
+_ShadowDecisionFields: TypeAlias = Literal["permitted", "rules", "failing"]
+
+class ShadowDecision(Message[_ShadowDecisionFields]):
+    """
+    ShadowDecision is what policies in SHADOW would have made of a decision.
+
+    ```proto
+    message signalbox.audit.v1.ShadowDecision
+    ```
+
+    Attributes:
+        permitted:
+            Whether the call would have been permitted.
+
+            ```proto
+            bool permitted = 1;
+            ```
+        rules:
+            The statements that would have decided.
+
+            ```proto
+            repeated string rules = 2;
+            ```
+        failing:
+            The statements that could not have been evaluated.
+
+            ```proto
+            repeated signalbox.audit.v1.DecisionFailure failing = 3;
+            ```
+    """
+
+    __slots__ = ("permitted", "rules", "failing")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            permitted: bool = False,
+            rules: list[str] | None = None,
+            failing: list[DecisionFailure] | None = None,
+        ) -> None:
+            pass
+
+        permitted: bool
+        rules: list[str]
+        failing: list[DecisionFailure]
 
 class Plane(Enum):
     """
@@ -761,7 +902,7 @@ class Outcome(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xcc\x0e\n\x05Event\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18d\x12#\n\x08sequence\x18\x02 \x01(\x03R\x08sequenceB\x07\xbaH\x04"\x02(\x00\x12.\n\x04time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12;\n\x0bingest_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ningestTime\x125\n\x08duration\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08duration\x12F\n\x12time_to_first_byte\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x0ftimeToFirstByte\x12?\n\x07outcome\x18\x07 \x01(\x0e2\x1b.signalbox.audit.v1.OutcomeR\x07outcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x123\n\x05error\x18\x08 \x01(\x0b2\x1d.signalbox.audit.v1.CallErrorR\x05error\x12\x1d\n\x05count\x18\t \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bcaller_left\x18\n \x01(\x08R\ncallerLeft\x12 \n\x06caller\x18\x0b \x01(\tR\x06callerB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ncaller_uid\x18\x0c \x01(\tR\tcallerUidB\x07\xbaH\x04r\x02\x18$\x12\x1b\n\x04team\x18\r \x01(\tR\x04teamB\x07\xbaH\x04r\x02\x18d\x12.\n\x0esource_address\x18\x0e \x01(\tR\rsourceAddressB\x07\xbaH\x04r\x02\x18d\x12\'\n\nuser_agent\x18\x0f \x01(\tR\tuserAgentB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1e\n\x05agent\x18\x10 \x01(\tR\x05agentB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\tagent_uid\x18\x11 \x01(\tR\x08agentUidB\x07\xbaH\x04r\x02\x18$\x12$\n\x08endpoint\x18\x12 \x01(\tR\x08endpointB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1f\n\x06method\x18\x13 \x01(\tR\x06methodB\x07\xbaH\x04r\x02\x18d\x12!\n\x07dialect\x18\x14 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12\'\n\nrequest_id\x18\x15 \x01(\tR\trequestIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\nmessage_id\x18\x16 \x01(\tR\tmessageIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07task_id\x18\x17 \x01(\tR\x06taskIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\ncontext_id\x18\x18 \x01(\tR\tcontextIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ntask_state\x18\x19 \x01(\tR\ttaskStateB\x07\xbaH\x04r\x02\x18(\x12"\n\x08trace_id\x18\x1a \x01(\tR\x07traceIdB\x07\xbaH\x04r\x02\x18 \x12 \n\x07span_id\x18\x1b \x01(\tR\x06spanIdB\x07\xbaH\x04r\x02\x18\x10\x12-\n\x0eparent_span_id\x18\x1c \x01(\tR\x0cparentSpanIdB\x07\xbaH\x04r\x02\x18\x10\x128\n\x08decision\x18\x1d \x01(\x0b2\x1c.signalbox.audit.v1.DecisionR\x08decision\x12,\n\rrequest_bytes\x18\x1e \x01(\x03R\x0crequestBytesB\x07\xbaH\x04"\x02(\x00\x12.\n\x0eresponse_bytes\x18\x1f \x01(\x03R\rresponseBytesB\x07\xbaH\x04"\x02(\x00\x12,\n\rstream_events\x18  \x01(\x03R\x0cstreamEventsB\x07\xbaH\x04"\x02(\x00\x12(\n\x0bhttp_status\x18! \x01(\x05R\nhttpStatusB\x07\xbaH\x04\x1a\x02(\x00\x12!\n\x07replica\x18" \x01(\tR\x07replicaB\x07\xbaH\x04r\x02\x18$\x12,\n\rreplica_epoch\x18# \x01(\x03R\x0creplicaEpochB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bid_conflict\x18$ \x01(\x08R\nidConflict\x128\n\x08refusals\x18% \x01(\x0b2\x1c.signalbox.audit.v1.RefusalsR\x08refusals\x122\n\x10upstream_dialect\x18& \x01(\tR\x0fupstreamDialectB\x07\xbaH\x04r\x02\x18(\x129\n\x05plane\x18\' \x01(\x0e2\x19.signalbox.audit.v1.PlaneR\x05planeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x08resource\x18( \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18) \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12/\n\x06before\x18* \x01(\x0b2\x17.google.protobuf.StructR\x06before\x12-\n\x05after\x18+ \x01(\x0b2\x17.google.protobuf.StructR\x05after"k\n\tCallError\x12\x19\n\x04code\x18\x01 \x01(\x05R\x04codeB\x05\xbaH\x02\x1a\x00\x12\x1f\n\x06reason\x18\x02 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12"\n\x07message\x18\x03 \x01(\tR\x07messageB\x08\xbaH\x05r\x03\x18\xa0\x1f"\xcd\x01\n\x08Refusals\x12$\n\x07sources\x18\x01 \x01(\x03R\x07sourcesB\n\xbaH\x07"\x05\x18\x80 (\x00\x12%\n\x0esources_capped\x18\x02 \x01(\x08R\rsourcesCapped\x12-\n\rauthenticated\x18\x03 \x01(\x03R\rauthenticatedB\x07\xbaH\x04"\x02(\x00\x12E\n\x07reasons\x18\x04 \x03(\x0b2!.signalbox.audit.v1.RefusalReasonR\x07reasonsB\x08\xbaH\x05\x92\x01\x02\x10d"O\n\rRefusalReason\x12\x1f\n\x06reason\x18\x01 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12\x1d\n\x05count\x18\x02 \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00"\xfb\x02\n\x08Decision\x12\x1c\n\tpermitted\x18\x01 \x01(\x08R\tpermitted\x12%\n\x05rules\x18\x02 \x03(\tR\x05rulesB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18\x03 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12&\n\tprincipal\x18\x04 \x01(\tR\tprincipalB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\x06action\x18\x05 \x01(\tR\x06actionB\x07\xbaH\x04r\x02\x18d\x12$\n\x08resource\x18\x06 \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12Z\n\x07context\x18\x07 \x03(\x0b2).signalbox.audit.v1.Decision.ContextEntryR\x07contextB\x15\xbaH\x12\x9a\x01\x0f\x10d"\x04r\x02\x18d*\x05r\x03\x18\xd0\x0f\x1a:\n\x0cContextEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*D\n\x05Plane\x12\x15\n\x11PLANE_UNSPECIFIED\x10\x00\x12\x0e\n\nPLANE_DATA\x10\x01\x12\x14\n\x10PLANE_MANAGEMENT\x10\x02*\xee\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x17\n\x13OUTCOME_CALLER_LEFT\x10\x06\x12\x17\n\x13OUTCOME_INTERRUPTED\x10\x07\x12\x13\n\x0fOUTCOME_SUMMARY\x10\x08\x12\x13\n\x0fOUTCOME_REVOKED\x10\tB\xd1\x01\n\x16com.signalbox.audit.v1B\nEventProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/audit/v1;auditv1\xa2\x02\x03SAX\xaa\x02\x12Signalbox.Audit.V1\xca\x02\x12Signalbox\\Audit\\V1\xe2\x02\x1eSignalbox\\Audit\\V1\\GPBMetadata\xea\x02\x14Signalbox::Audit::V1b\x06proto3',
+    b'\n\x1esignalbox/audit/v1/event.proto\x12\x12signalbox.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xcc\x0e\n\x05Event\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18d\x12#\n\x08sequence\x18\x02 \x01(\x03R\x08sequenceB\x07\xbaH\x04"\x02(\x00\x12.\n\x04time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12;\n\x0bingest_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ningestTime\x125\n\x08duration\x18\x05 \x01(\x0b2\x19.google.protobuf.DurationR\x08duration\x12F\n\x12time_to_first_byte\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\x0ftimeToFirstByte\x12?\n\x07outcome\x18\x07 \x01(\x0e2\x1b.signalbox.audit.v1.OutcomeR\x07outcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x123\n\x05error\x18\x08 \x01(\x0b2\x1d.signalbox.audit.v1.CallErrorR\x05error\x12\x1d\n\x05count\x18\t \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bcaller_left\x18\n \x01(\x08R\ncallerLeft\x12 \n\x06caller\x18\x0b \x01(\tR\x06callerB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ncaller_uid\x18\x0c \x01(\tR\tcallerUidB\x07\xbaH\x04r\x02\x18$\x12\x1b\n\x04team\x18\r \x01(\tR\x04teamB\x07\xbaH\x04r\x02\x18d\x12.\n\x0esource_address\x18\x0e \x01(\tR\rsourceAddressB\x07\xbaH\x04r\x02\x18d\x12\'\n\nuser_agent\x18\x0f \x01(\tR\tuserAgentB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1e\n\x05agent\x18\x10 \x01(\tR\x05agentB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\tagent_uid\x18\x11 \x01(\tR\x08agentUidB\x07\xbaH\x04r\x02\x18$\x12$\n\x08endpoint\x18\x12 \x01(\tR\x08endpointB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x1f\n\x06method\x18\x13 \x01(\tR\x06methodB\x07\xbaH\x04r\x02\x18d\x12!\n\x07dialect\x18\x14 \x01(\tR\x07dialectB\x07\xbaH\x04r\x02\x18(\x12\'\n\nrequest_id\x18\x15 \x01(\tR\trequestIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\nmessage_id\x18\x16 \x01(\tR\tmessageIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12!\n\x07task_id\x18\x17 \x01(\tR\x06taskIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\'\n\ncontext_id\x18\x18 \x01(\tR\tcontextIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12&\n\ntask_state\x18\x19 \x01(\tR\ttaskStateB\x07\xbaH\x04r\x02\x18(\x12"\n\x08trace_id\x18\x1a \x01(\tR\x07traceIdB\x07\xbaH\x04r\x02\x18 \x12 \n\x07span_id\x18\x1b \x01(\tR\x06spanIdB\x07\xbaH\x04r\x02\x18\x10\x12-\n\x0eparent_span_id\x18\x1c \x01(\tR\x0cparentSpanIdB\x07\xbaH\x04r\x02\x18\x10\x128\n\x08decision\x18\x1d \x01(\x0b2\x1c.signalbox.audit.v1.DecisionR\x08decision\x12,\n\rrequest_bytes\x18\x1e \x01(\x03R\x0crequestBytesB\x07\xbaH\x04"\x02(\x00\x12.\n\x0eresponse_bytes\x18\x1f \x01(\x03R\rresponseBytesB\x07\xbaH\x04"\x02(\x00\x12,\n\rstream_events\x18  \x01(\x03R\x0cstreamEventsB\x07\xbaH\x04"\x02(\x00\x12(\n\x0bhttp_status\x18! \x01(\x05R\nhttpStatusB\x07\xbaH\x04\x1a\x02(\x00\x12!\n\x07replica\x18" \x01(\tR\x07replicaB\x07\xbaH\x04r\x02\x18$\x12,\n\rreplica_epoch\x18# \x01(\x03R\x0creplicaEpochB\x07\xbaH\x04"\x02(\x00\x12\x1f\n\x0bid_conflict\x18$ \x01(\x08R\nidConflict\x128\n\x08refusals\x18% \x01(\x0b2\x1c.signalbox.audit.v1.RefusalsR\x08refusals\x122\n\x10upstream_dialect\x18& \x01(\tR\x0fupstreamDialectB\x07\xbaH\x04r\x02\x18(\x129\n\x05plane\x18\' \x01(\x0e2\x19.signalbox.audit.v1.PlaneR\x05planeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x08resource\x18( \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18) \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12/\n\x06before\x18* \x01(\x0b2\x17.google.protobuf.StructR\x06before\x12-\n\x05after\x18+ \x01(\x0b2\x17.google.protobuf.StructR\x05after"k\n\tCallError\x12\x19\n\x04code\x18\x01 \x01(\x05R\x04codeB\x05\xbaH\x02\x1a\x00\x12\x1f\n\x06reason\x18\x02 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12"\n\x07message\x18\x03 \x01(\tR\x07messageB\x08\xbaH\x05r\x03\x18\xa0\x1f"\xcd\x01\n\x08Refusals\x12$\n\x07sources\x18\x01 \x01(\x03R\x07sourcesB\n\xbaH\x07"\x05\x18\x80 (\x00\x12%\n\x0esources_capped\x18\x02 \x01(\x08R\rsourcesCapped\x12-\n\rauthenticated\x18\x03 \x01(\x03R\rauthenticatedB\x07\xbaH\x04"\x02(\x00\x12E\n\x07reasons\x18\x04 \x03(\x0b2!.signalbox.audit.v1.RefusalReasonR\x07reasonsB\x08\xbaH\x05\x92\x01\x02\x10d"O\n\rRefusalReason\x12\x1f\n\x06reason\x18\x01 \x01(\tR\x06reasonB\x07\xbaH\x04r\x02\x18d\x12\x1d\n\x05count\x18\x02 \x01(\x03R\x05countB\x07\xbaH\x04"\x02(\x00"\x86\x05\n\x08Decision\x12\x1c\n\tpermitted\x18\x01 \x01(\x08R\tpermitted\x12%\n\x05rules\x18\x02 \x03(\tR\x05rulesB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xc8\x01\x12#\n\x08revision\x18\x03 \x01(\x03R\x08revisionB\x07\xbaH\x04"\x02(\x00\x12&\n\tprincipal\x18\x04 \x01(\tR\tprincipalB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\x06action\x18\x05 \x01(\tR\x06actionB\x07\xbaH\x04r\x02\x18d\x12$\n\x08resource\x18\x06 \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xc8\x01\x12[\n\x07context\x18\x07 \x03(\x0b2).signalbox.audit.v1.Decision.ContextEntryR\x07contextB\x16\xbaH\x13\x9a\x01\x10\x10x"\x04r\x02\x18d*\x06r\x04\x18\xb0\xea\x01\x12\x17\n\x02id\x18\x08 \x01(\tR\x02idB\x07\xbaH\x04r\x02\x18d\x12G\n\x07failing\x18\t \x03(\x0b2#.signalbox.audit.v1.DecisionFailureR\x07failingB\x08\xbaH\x05\x92\x01\x02\x10d\x12:\n\x06shadow\x18\n \x01(\x0b2".signalbox.audit.v1.ShadowDecisionR\x06shadow\x124\n\rclaimed_teams\x18\x0b \x03(\tR\x0cclaimedTeamsB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xac\x02\x124\n\rclaimed_roles\x18\x0c \x03(\tR\x0cclaimedRolesB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xac\x02\x1a:\n\x0cContextEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01"x\n\x0fDecisionFailure\x12&\n\tstatement\x18\x01 \x01(\tR\tstatementB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\x06effect\x18\x02 \x01(\tR\x06effectB\x07\xbaH\x04r\x02\x18d\x12\x1c\n\x04text\x18\x03 \x01(\tR\x04textB\x08\xbaH\x05r\x03\x18\xd0\x0f"\x9e\x01\n\x0eShadowDecision\x12\x1c\n\tpermitted\x18\x01 \x01(\x08R\tpermitted\x12%\n\x05rules\x18\x02 \x03(\tR\x05rulesB\x0f\xbaH\x0c\x92\x01\t\x10d"\x05r\x03\x18\xc8\x01\x12G\n\x07failing\x18\x03 \x03(\x0b2#.signalbox.audit.v1.DecisionFailureR\x07failingB\x08\xbaH\x05\x92\x01\x02\x10d*D\n\x05Plane\x12\x15\n\x11PLANE_UNSPECIFIED\x10\x00\x12\x0e\n\nPLANE_DATA\x10\x01\x12\x14\n\x10PLANE_MANAGEMENT\x10\x02*\xee\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x17\n\x13OUTCOME_CALLER_LEFT\x10\x06\x12\x17\n\x13OUTCOME_INTERRUPTED\x10\x07\x12\x13\n\x0fOUTCOME_SUMMARY\x10\x08\x12\x13\n\x0fOUTCOME_REVOKED\x10\tB\xd1\x01\n\x16com.signalbox.audit.v1B\nEventProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/audit/v1;auditv1\xa2\x02\x03SAX\xaa\x02\x12Signalbox.Audit.V1\xca\x02\x12Signalbox\\Audit\\V1\xe2\x02\x1eSignalbox\\Audit\\V1\\GPBMetadata\xea\x02\x14Signalbox::Audit::V1b\x06proto3',
     [
         validate_pb.desc(),
         duration_pb.desc(),
@@ -774,6 +915,8 @@ _DESC = file_desc(
         "Refusals": Refusals,
         "RefusalReason": RefusalReason,
         "Decision": Decision,
+        "DecisionFailure": DecisionFailure,
+        "ShadowDecision": ShadowDecision,
         "Plane": Plane,
         "Outcome": Outcome,
     },

@@ -110,7 +110,7 @@ class Reason(Enum):
             REASON_AGENT_NOT_FOUND = 20
             ```
         AGENT_EXISTS:
-            An agent of this name or alias exists.
+            An agent of this name or alias exists, or another team had one of this name.
 
             ```proto
             REASON_AGENT_EXISTS = 21
@@ -128,7 +128,8 @@ class Reason(Enum):
             REASON_TEAM_EXISTS = 23
             ```
         TEAM_NOT_EMPTY:
-            The team still owns agents or keys that are not disabled.
+            The team still owns agents, grants or keys that are not disabled, or somebody holds a
+            role in it.
 
             ```proto
             REASON_TEAM_NOT_EMPTY = 24
@@ -181,6 +182,48 @@ class Reason(Enum):
             ```proto
             REASON_AGENT_STATE = 32
             ```
+        USER_NOT_FOUND:
+            The user does not exist, or the caller may not see it.
+
+            ```proto
+            REASON_USER_NOT_FOUND = 33
+            ```
+        USER_EXISTS:
+            A user of this issuer and subject exists.
+
+            ```proto
+            REASON_USER_EXISTS = 34
+            ```
+        ISSUER_NOT_FOUND:
+            The issuer does not exist, or the caller may not see it.
+
+            ```proto
+            REASON_ISSUER_NOT_FOUND = 35
+            ```
+        ISSUER_EXISTS:
+            An issuer of this name exists or did, or another one has the url.
+
+            ```proto
+            REASON_ISSUER_EXISTS = 36
+            ```
+        ISSUER_HAS_USERS:
+            Users of the issuer hold roles.
+
+            ```proto
+            REASON_ISSUER_HAS_USERS = 37
+            ```
+        ROLE_NOT_HELD:
+            The role that was to be taken away is not held.
+
+            ```proto
+            REASON_ROLE_NOT_HELD = 38
+            ```
+        LAST_ROLE:
+            The role is the last one of a key, which might do more without one.
+
+            ```proto
+            REASON_LAST_ROLE = 39
+            ```
         UPSTREAM_UNREACHABLE:
             The agent could not be reached.
 
@@ -205,6 +248,13 @@ class Reason(Enum):
 
             ```proto
             REASON_UPSTREAM_CREDENTIAL = 44
+            ```
+        CALLER_TOKEN_REQUIRED:
+            The agent is called with a token that the caller's own is exchanged for, and the caller
+            has none: an API key or a certificate is not enough.
+
+            ```proto
+            REASON_CALLER_TOKEN_REQUIRED = 45
             ```
         DATABASE_UNAVAILABLE:
             Postgres is needed for this call and does not answer.
@@ -373,6 +423,128 @@ class Reason(Enum):
             ```proto
             REASON_INTERNAL = 90
             ```
+        TEAM_DISABLED:
+            The team of the key is disabled.
+
+            ```proto
+            REASON_TEAM_DISABLED = 101
+            ```
+        USER_DISABLED:
+            The user is disabled.
+
+            ```proto
+            REASON_USER_DISABLED = 102
+            ```
+        AGENT_NOT_ACTIVE:
+            The agent that the key calls as is suspended, retired, or not approved.
+
+            ```proto
+            REASON_AGENT_NOT_ACTIVE = 103
+            ```
+        TOKEN_EXPIRED:
+            The token has expired.
+
+            ```proto
+            REASON_TOKEN_EXPIRED = 104
+            ```
+        TOKEN_INVALID:
+            The token is not valid; the message says why.
+
+            ```proto
+            REASON_TOKEN_INVALID = 105
+            ```
+        ISSUER_UNAVAILABLE:
+            The keys of the token's issuer cannot be had now; try again.
+
+            ```proto
+            REASON_ISSUER_UNAVAILABLE = 106
+            ```
+        CERTIFICATE_UNKNOWN:
+            The client certificate was verified, and no key has one of its names.
+
+            ```proto
+            REASON_CERTIFICATE_UNKNOWN = 107
+            ```
+        AGENT_HAS_KEYS:
+            Keys that call as the agent are enabled.
+
+            ```proto
+            REASON_AGENT_HAS_KEYS = 108
+            ```
+        CERTIFICATE_NAME_USED:
+            Another key has the certificate name; metadata names it.
+
+            ```proto
+            REASON_CERTIFICATE_NAME_USED = 109
+            ```
+        POLICY_NOT_FOUND:
+            The policy or the version does not exist, or the caller may not see it.
+
+            ```proto
+            REASON_POLICY_NOT_FOUND = 110
+            ```
+        POLICY_INVALID:
+            The text of the policy has mistakes; a PolicyMistakes detail has all of them, metadata
+            the first.
+
+            ```proto
+            REASON_POLICY_INVALID = 111
+            ```
+        POLICY_SHIPPED:
+            The policy comes with the gateway: it can be disabled, but neither changed nor deleted.
+
+            ```proto
+            REASON_POLICY_SHIPPED = 112
+            ```
+        LAST_ADMIN_LOCKED_OUT:
+            Nobody could administer the installation after this change.
+
+            ```proto
+            REASON_LAST_ADMIN_LOCKED_OUT = 113
+            ```
+        GRANT_NOT_FOUND:
+            The grant does not exist, or the caller may not see it.
+
+            ```proto
+            REASON_GRANT_NOT_FOUND = 114
+            ```
+        GRANT_EXISTS:
+            A grant of this name exists, or did: names of grants are never given out twice.
+
+            ```proto
+            REASON_GRANT_EXISTS = 115
+            ```
+        GRANT_WITHOUT_EFFECT:
+            Policies forbid all that the grant would permit; metadata names the statements.
+
+            ```proto
+            REASON_GRANT_WITHOUT_EFFECT = 116
+            ```
+        UNKNOWN_PRINCIPAL:
+            The principal that is named does not exist; metadata names it.
+
+            ```proto
+            REASON_UNKNOWN_PRINCIPAL = 117
+            ```
+        REPLAY_NOT_FOUND:
+            The replay does not exist, or the caller may not see it.
+
+            ```proto
+            REASON_REPLAY_NOT_FOUND = 118
+            ```
+        REPLAY_MISMATCH:
+            The replay is of another text than the one that comes into use.
+
+            ```proto
+            REASON_REPLAY_MISMATCH = 119
+            ```
+        DECISION_NOT_FOUND:
+            The event does not exist, or nothing was decided about its call, or the caller may not
+            see it.
+
+            ```proto
+            REASON_DECISION_NOT_FOUND = 120
+            ```
     """
 
     UNSPECIFIED = 0
@@ -400,10 +572,18 @@ class Reason(Enum):
     CARD_UNAVAILABLE = 30
     ADDRESS_FORBIDDEN = 31
     AGENT_STATE = 32
+    USER_NOT_FOUND = 33
+    USER_EXISTS = 34
+    ISSUER_NOT_FOUND = 35
+    ISSUER_EXISTS = 36
+    ISSUER_HAS_USERS = 37
+    ROLE_NOT_HELD = 38
+    LAST_ROLE = 39
     UPSTREAM_UNREACHABLE = 40
     UPSTREAM_TIMEOUT = 41
     UPSTREAM_INTERRUPTED = 43
     UPSTREAM_CREDENTIAL = 44
+    CALLER_TOKEN_REQUIRED = 45
     DATABASE_UNAVAILABLE = 50
     RECORD_UNAVAILABLE = 51
     CONFIGURATION_STALE = 52
@@ -431,10 +611,30 @@ class Reason(Enum):
     UNSUPPORTED_OPERATION = 79
     REVOKED = 80
     INTERNAL = 90
+    TEAM_DISABLED = 101
+    USER_DISABLED = 102
+    AGENT_NOT_ACTIVE = 103
+    TOKEN_EXPIRED = 104
+    TOKEN_INVALID = 105
+    ISSUER_UNAVAILABLE = 106
+    CERTIFICATE_UNKNOWN = 107
+    AGENT_HAS_KEYS = 108
+    CERTIFICATE_NAME_USED = 109
+    POLICY_NOT_FOUND = 110
+    POLICY_INVALID = 111
+    POLICY_SHIPPED = 112
+    LAST_ADMIN_LOCKED_OUT = 113
+    GRANT_NOT_FOUND = 114
+    GRANT_EXISTS = 115
+    GRANT_WITHOUT_EFFECT = 116
+    UNKNOWN_PRINCIPAL = 117
+    REPLAY_NOT_FOUND = 118
+    REPLAY_MISMATCH = 119
+    DECISION_NOT_FOUND = 120
 
 
 _DESC = file_desc(
-    b'\n\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xd1\x0c\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n\x15REASON_INVALID_FILTER\x10\x02\x12\x18\n\x14REASON_INVALID_ORDER\x10\x03\x12\x1d\n\x19REASON_INVALID_PAGE_TOKEN\x10\x04\x12\x1e\n\x1aREASON_INVALID_UPDATE_MASK\x10\x05\x12\x1c\n\x18REASON_MALFORMED_REQUEST\x10\x06\x12\x1e\n\x1aREASON_CREDENTIALS_MISSING\x10\n\x12\x1e\n\x1aREASON_CREDENTIALS_INVALID\x10\x0b\x12\x16\n\x12REASON_KEY_EXPIRED\x10\x0c\x12\x17\n\x13REASON_KEY_DISABLED\x10\r\x12\x1c\n\x18REASON_PERMISSION_DENIED\x10\x0e\x12\x1a\n\x16REASON_AGENT_NOT_FOUND\x10\x14\x12\x17\n\x13REASON_AGENT_EXISTS\x10\x15\x12\x19\n\x15REASON_TEAM_NOT_FOUND\x10\x16\x12\x16\n\x12REASON_TEAM_EXISTS\x10\x17\x12\x19\n\x15REASON_TEAM_NOT_EMPTY\x10\x18\x12\x18\n\x14REASON_KEY_NOT_FOUND\x10\x19\x12\x15\n\x11REASON_KEY_EXISTS\x10\x1a\x12\x1a\n\x16REASON_EVENT_NOT_FOUND\x10\x1b\x12\x18\n\x14REASON_ETAG_MISMATCH\x10\x1c\x12\x17\n\x13REASON_CARD_INVALID\x10\x1d\x12\x1b\n\x17REASON_CARD_UNAVAILABLE\x10\x1e\x12\x1c\n\x18REASON_ADDRESS_FORBIDDEN\x10\x1f\x12\x16\n\x12REASON_AGENT_STATE\x10 \x12\x1f\n\x1bREASON_UPSTREAM_UNREACHABLE\x10(\x12\x1b\n\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1f\n\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1e\n\x1aREASON_UPSTREAM_CREDENTIAL\x10,\x12\x1f\n\x1bREASON_DATABASE_UNAVAILABLE\x102\x12\x1d\n\x19REASON_RECORD_UNAVAILABLE\x103\x12\x1e\n\x1aREASON_CONFIGURATION_STALE\x104\x12\x18\n\x14REASON_SHUTTING_DOWN\x105\x12\x0f\n\x0bREASON_BUSY\x106\x12\x1c\n\x18REASON_REQUEST_TOO_LARGE\x10<\x12#\n\x1fREASON_CONTENT_TYPE_UNSUPPORTED\x10=\x12\x1a\n\x16REASON_REQUEST_TIMEOUT\x10>\x12\x14\n\x10REASON_NOT_FOUND\x10?\x12\x19\n\x15REASON_TASK_NOT_FOUND\x10@\x12\x1d\n\x19REASON_CONTEXT_NOT_USABLE\x10A\x12 \n\x1cREASON_VERSION_NOT_SUPPORTED\x10B\x12\x15\n\x11REASON_TASK_OWNED\x10C\x12!\n\x1dREASON_PUSH_ADDRESS_FORBIDDEN\x10D\x12\x1d\n\x19REASON_METHOD_NOT_ALLOWED\x10E\x12\x16\n\x12REASON_PARSE_ERROR\x10F\x12\x1a\n\x16REASON_INVALID_REQUEST\x10G\x12\x1b\n\x17REASON_METHOD_NOT_FOUND\x10H\x12\x19\n\x15REASON_INVALID_PARAMS\x10I\x12%\n!REASON_CONTENT_TYPE_NOT_SUPPORTED\x10J\x12*\n&REASON_PUSH_NOTIFICATION_NOT_SUPPORTED\x10K\x12!\n\x1dREASON_INVALID_AGENT_RESPONSE\x10L\x12\x16\n\x12REASON_CALLER_LEFT\x10M\x12"\n\x1eREASON_PUSH_CONFIG_NOT_DELETED\x10N\x12 \n\x1cREASON_UNSUPPORTED_OPERATION\x10O\x12\x12\n\x0eREASON_REVOKED\x10P\x12\x13\n\x0fREASON_INTERNAL\x10ZB\xd4\x01\n\x16com.signalbox.error.v1B\x0bReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3',
+    b'\n\x1fsignalbox/error/v1/reason.proto\x12\x12signalbox.error.v1*\xec\x12\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17REASON_INVALID_ARGUMENT\x10\x01\x12\x19\n\x15REASON_INVALID_FILTER\x10\x02\x12\x18\n\x14REASON_INVALID_ORDER\x10\x03\x12\x1d\n\x19REASON_INVALID_PAGE_TOKEN\x10\x04\x12\x1e\n\x1aREASON_INVALID_UPDATE_MASK\x10\x05\x12\x1c\n\x18REASON_MALFORMED_REQUEST\x10\x06\x12\x1e\n\x1aREASON_CREDENTIALS_MISSING\x10\n\x12\x1e\n\x1aREASON_CREDENTIALS_INVALID\x10\x0b\x12\x16\n\x12REASON_KEY_EXPIRED\x10\x0c\x12\x17\n\x13REASON_KEY_DISABLED\x10\r\x12\x1c\n\x18REASON_PERMISSION_DENIED\x10\x0e\x12\x1a\n\x16REASON_AGENT_NOT_FOUND\x10\x14\x12\x17\n\x13REASON_AGENT_EXISTS\x10\x15\x12\x19\n\x15REASON_TEAM_NOT_FOUND\x10\x16\x12\x16\n\x12REASON_TEAM_EXISTS\x10\x17\x12\x19\n\x15REASON_TEAM_NOT_EMPTY\x10\x18\x12\x18\n\x14REASON_KEY_NOT_FOUND\x10\x19\x12\x15\n\x11REASON_KEY_EXISTS\x10\x1a\x12\x1a\n\x16REASON_EVENT_NOT_FOUND\x10\x1b\x12\x18\n\x14REASON_ETAG_MISMATCH\x10\x1c\x12\x17\n\x13REASON_CARD_INVALID\x10\x1d\x12\x1b\n\x17REASON_CARD_UNAVAILABLE\x10\x1e\x12\x1c\n\x18REASON_ADDRESS_FORBIDDEN\x10\x1f\x12\x16\n\x12REASON_AGENT_STATE\x10 \x12\x19\n\x15REASON_USER_NOT_FOUND\x10!\x12\x16\n\x12REASON_USER_EXISTS\x10"\x12\x1b\n\x17REASON_ISSUER_NOT_FOUND\x10#\x12\x18\n\x14REASON_ISSUER_EXISTS\x10$\x12\x1b\n\x17REASON_ISSUER_HAS_USERS\x10%\x12\x18\n\x14REASON_ROLE_NOT_HELD\x10&\x12\x14\n\x10REASON_LAST_ROLE\x10\'\x12\x1f\n\x1bREASON_UPSTREAM_UNREACHABLE\x10(\x12\x1b\n\x17REASON_UPSTREAM_TIMEOUT\x10)\x12\x1f\n\x1bREASON_UPSTREAM_INTERRUPTED\x10+\x12\x1e\n\x1aREASON_UPSTREAM_CREDENTIAL\x10,\x12 \n\x1cREASON_CALLER_TOKEN_REQUIRED\x10-\x12\x1f\n\x1bREASON_DATABASE_UNAVAILABLE\x102\x12\x1d\n\x19REASON_RECORD_UNAVAILABLE\x103\x12\x1e\n\x1aREASON_CONFIGURATION_STALE\x104\x12\x18\n\x14REASON_SHUTTING_DOWN\x105\x12\x0f\n\x0bREASON_BUSY\x106\x12\x1c\n\x18REASON_REQUEST_TOO_LARGE\x10<\x12#\n\x1fREASON_CONTENT_TYPE_UNSUPPORTED\x10=\x12\x1a\n\x16REASON_REQUEST_TIMEOUT\x10>\x12\x14\n\x10REASON_NOT_FOUND\x10?\x12\x19\n\x15REASON_TASK_NOT_FOUND\x10@\x12\x1d\n\x19REASON_CONTEXT_NOT_USABLE\x10A\x12 \n\x1cREASON_VERSION_NOT_SUPPORTED\x10B\x12\x15\n\x11REASON_TASK_OWNED\x10C\x12!\n\x1dREASON_PUSH_ADDRESS_FORBIDDEN\x10D\x12\x1d\n\x19REASON_METHOD_NOT_ALLOWED\x10E\x12\x16\n\x12REASON_PARSE_ERROR\x10F\x12\x1a\n\x16REASON_INVALID_REQUEST\x10G\x12\x1b\n\x17REASON_METHOD_NOT_FOUND\x10H\x12\x19\n\x15REASON_INVALID_PARAMS\x10I\x12%\n!REASON_CONTENT_TYPE_NOT_SUPPORTED\x10J\x12*\n&REASON_PUSH_NOTIFICATION_NOT_SUPPORTED\x10K\x12!\n\x1dREASON_INVALID_AGENT_RESPONSE\x10L\x12\x16\n\x12REASON_CALLER_LEFT\x10M\x12"\n\x1eREASON_PUSH_CONFIG_NOT_DELETED\x10N\x12 \n\x1cREASON_UNSUPPORTED_OPERATION\x10O\x12\x12\n\x0eREASON_REVOKED\x10P\x12\x13\n\x0fREASON_INTERNAL\x10Z\x12\x18\n\x14REASON_TEAM_DISABLED\x10e\x12\x18\n\x14REASON_USER_DISABLED\x10f\x12\x1b\n\x17REASON_AGENT_NOT_ACTIVE\x10g\x12\x18\n\x14REASON_TOKEN_EXPIRED\x10h\x12\x18\n\x14REASON_TOKEN_INVALID\x10i\x12\x1d\n\x19REASON_ISSUER_UNAVAILABLE\x10j\x12\x1e\n\x1aREASON_CERTIFICATE_UNKNOWN\x10k\x12\x19\n\x15REASON_AGENT_HAS_KEYS\x10l\x12 \n\x1cREASON_CERTIFICATE_NAME_USED\x10m\x12\x1b\n\x17REASON_POLICY_NOT_FOUND\x10n\x12\x19\n\x15REASON_POLICY_INVALID\x10o\x12\x19\n\x15REASON_POLICY_SHIPPED\x10p\x12 \n\x1cREASON_LAST_ADMIN_LOCKED_OUT\x10q\x12\x1a\n\x16REASON_GRANT_NOT_FOUND\x10r\x12\x17\n\x13REASON_GRANT_EXISTS\x10s\x12\x1f\n\x1bREASON_GRANT_WITHOUT_EFFECT\x10t\x12\x1c\n\x18REASON_UNKNOWN_PRINCIPAL\x10u\x12\x1b\n\x17REASON_REPLAY_NOT_FOUND\x10v\x12\x1a\n\x16REASON_REPLAY_MISMATCH\x10w\x12\x1d\n\x19REASON_DECISION_NOT_FOUND\x10xB\xd4\x01\n\x16com.signalbox.error.v1B\x0bReasonProtoP\x01ZAgithub.com/signalbox-dev/signalbox/gen/signalbox/error/v1;errorv1\xa2\x02\x03SEX\xaa\x02\x12Signalbox.Error.V1\xca\x02\x13Signalbox\\Error_\\V1\xe2\x02\x1fSignalbox\\Error_\\V1\\GPBMetadata\xea\x02\x14Signalbox::Error::V1b\x06proto3',
     [],
     {
         "Reason": Reason,

@@ -20,9 +20,12 @@ from protobuf import DescService
 from protobuf.wkt.google.protobuf.empty_pb import Empty
 
 from . import identity_service_pb
-from .identity_service_pb import CreateKeyRequest, CreateKeyResponse, CreateTeamRequest, DeleteTeamRequest, DisableKeyRequest, GetKeyRequest, GetTeamRequest, ListKeysRequest, ListKeysResponse, ListTeamsRequest, ListTeamsResponse, RotateKeyRequest, RotateKeyResponse, UpdateKeyRequest, UpdateTeamRequest
+from .identity_service_pb import AddRoleMemberRequest, CreateIssuerRequest, CreateKeyRequest, CreateKeyResponse, CreateTeamRequest, CreateUserRequest, DeleteIssuerRequest, DeleteTeamRequest, DeleteUserRequest, DisableKeyRequest, DisableUserRequest, GetIssuerRequest, GetKeyRequest, GetTeamRequest, GetUserRequest, ListIssuersRequest, ListIssuersResponse, ListKeysRequest, ListKeysResponse, ListRoleMembersRequest, ListRoleMembersResponse, ListTeamsRequest, ListTeamsResponse, ListUsersRequest, ListUsersResponse, RemoveRoleMemberRequest, RotateKeyRequest, RotateKeyResponse, UpdateIssuerRequest, UpdateKeyRequest, UpdateTeamRequest, UpdateUserRequest
+from .issuer_pb import Issuer
 from .key_pb import Key
+from .role_pb import RoleHolder
 from .team_pb import Team
+from .user_pb import User
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -35,8 +38,9 @@ if TYPE_CHECKING:
 
 class IdentityService(Protocol):
     """
-    IdentityService keeps teams and their API keys. Only the admin key creates,
-    changes or deletes them; a team's key reads its own team and that team's keys.
+    IdentityService keeps who may call and what they hold: teams and their API keys, the
+    issuers of tokens and their users, and roles. What a caller may do here is decided by
+    the policies, as everywhere.
     """
     async def create_team(self, request: CreateTeamRequest, ctx: RequestContext[CreateTeamRequest, Team], /) -> Team:
         """
@@ -64,13 +68,15 @@ class IdentityService(Protocol):
 
     async def delete_team(self, request: DeleteTeamRequest, ctx: RequestContext[DeleteTeamRequest, Empty], /) -> Empty:
         """
-        DeleteTeam removes a team that owns nothing any more; FAILED_PRECONDITION otherwise.
+        DeleteTeam removes a team that owns nothing any more and in which nobody holds a role;
+        FAILED_PRECONDITION otherwise. Its disabled keys go with it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def create_key(self, request: CreateKeyRequest, ctx: RequestContext[CreateKeyRequest, CreateKeyResponse], /) -> CreateKeyResponse:
         """
-        CreateKey makes an API key and returns its secret, this once.
+        CreateKey makes an API key and returns its secret, this once. Roles for it need the
+        right to AddRoleMember for each, an agent for it that to UpdateAgent.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -104,6 +110,98 @@ class IdentityService(Protocol):
         """
         RotateKey gives a key a new secret and returns it, this once. The one before
         works until the overlap ends.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_user(self, request: CreateUserRequest, ctx: RequestContext[CreateUserRequest, User], /) -> User:
+        """
+        CreateUser makes a user before its first token comes. ALREADY_EXISTS when it is there.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_user(self, request: GetUserRequest, ctx: RequestContext[GetUserRequest, User], /) -> User:
+        """
+        GetUser returns one user.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_users(self, request: ListUsersRequest, ctx: RequestContext[ListUsersRequest, ListUsersResponse], /) -> ListUsersResponse:
+        """
+        ListUsers returns the users that were made or have called, ordered by name.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def update_user(self, request: UpdateUserRequest, ctx: RequestContext[UpdateUserRequest, User], /) -> User:
+        """
+        UpdateUser changes the fields that the mask names.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def disable_user(self, request: DisableUserRequest, ctx: RequestContext[DisableUserRequest, User], /) -> User:
+        """
+        DisableUser refuses a user within a second, whatever its tokens say, and ends its open
+        streams within five, on every replica that reaches the database; rollout of the answer
+        lists those that have not confirmed. UpdateUser with disabled=false undoes it.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_user(self, request: DeleteUserRequest, ctx: RequestContext[DeleteUserRequest, Empty], /) -> Empty:
+        """
+        DeleteUser removes a user with its roles. It comes again with its next token: to keep
+        somebody out, disable the user.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_issuer(self, request: CreateIssuerRequest, ctx: RequestContext[CreateIssuerRequest, Issuer], /) -> Issuer:
+        """
+        CreateIssuer makes the tokens of an issuer believed. ALREADY_EXISTS when the name was
+        ever taken, or another issuer has the url.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_issuer(self, request: GetIssuerRequest, ctx: RequestContext[GetIssuerRequest, Issuer], /) -> Issuer:
+        """
+        GetIssuer returns one issuer.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_issuers(self, request: ListIssuersRequest, ctx: RequestContext[ListIssuersRequest, ListIssuersResponse], /) -> ListIssuersResponse:
+        """
+        ListIssuers returns the issuers, ordered by name.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def update_issuer(self, request: UpdateIssuerRequest, ctx: RequestContext[UpdateIssuerRequest, Issuer], /) -> Issuer:
+        """
+        UpdateIssuer changes the fields that the mask names.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_issuer(self, request: DeleteIssuerRequest, ctx: RequestContext[DeleteIssuerRequest, Empty], /) -> Empty:
+        """
+        DeleteIssuer removes an issuer and its users; FAILED_PRECONDITION while users of it
+        hold roles.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def add_role_member(self, request: AddRoleMemberRequest, ctx: RequestContext[AddRoleMemberRequest, RoleHolder], /) -> RoleHolder:
+        """
+        AddRoleMember gives a role to a user, a key or an agent, unless it holds it already. A
+        key that holds a role does what its roles permit, and no longer what keys without one
+        may do.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def remove_role_member(self, request: RemoveRoleMemberRequest, ctx: RequestContext[RemoveRoleMemberRequest, RoleHolder], /) -> RoleHolder:
+        """
+        RemoveRoleMember takes a role away; NOT_FOUND when it is not held. The last role of a
+        key cannot be taken (FAILED_PRECONDITION): without one the key might do more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_role_members(self, request: ListRoleMembersRequest, ctx: RequestContext[ListRoleMembersRequest, ListRoleMembersResponse], /) -> ListRoleMembersResponse:
+        """
+        ListRoleMembers returns who holds roles, of those roles that the caller may read.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -246,6 +344,160 @@ class IdentityServiceASGIApplication(ConnectASGIApplication[IdentityService]):
                     ),
                     function=svc.rotate_key,
                 ),
+                "/signalbox.identity.v1.IdentityService/CreateUser": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=CreateUserRequest,
+                        output=User,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/GetUser": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=GetUserRequest,
+                        output=User,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/ListUsers": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListUsers",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=ListUsersRequest,
+                        output=ListUsersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_users,
+                ),
+                "/signalbox.identity.v1.IdentityService/UpdateUser": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=UpdateUserRequest,
+                        output=User,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/DisableUser": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DisableUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=DisableUserRequest,
+                        output=User,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.disable_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/DeleteUser": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=DeleteUserRequest,
+                        output=Empty,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/CreateIssuer": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateIssuer",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=CreateIssuerRequest,
+                        output=Issuer,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_issuer,
+                ),
+                "/signalbox.identity.v1.IdentityService/GetIssuer": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetIssuer",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=GetIssuerRequest,
+                        output=Issuer,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_issuer,
+                ),
+                "/signalbox.identity.v1.IdentityService/ListIssuers": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListIssuers",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=ListIssuersRequest,
+                        output=ListIssuersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_issuers,
+                ),
+                "/signalbox.identity.v1.IdentityService/UpdateIssuer": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateIssuer",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=UpdateIssuerRequest,
+                        output=Issuer,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_issuer,
+                ),
+                "/signalbox.identity.v1.IdentityService/DeleteIssuer": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteIssuer",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=DeleteIssuerRequest,
+                        output=Empty,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_issuer,
+                ),
+                "/signalbox.identity.v1.IdentityService/AddRoleMember": Endpoint.unary(
+                    method=MethodInfo(
+                        name="AddRoleMember",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=AddRoleMemberRequest,
+                        output=RoleHolder,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.add_role_member,
+                ),
+                "/signalbox.identity.v1.IdentityService/RemoveRoleMember": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RemoveRoleMember",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=RemoveRoleMemberRequest,
+                        output=RoleHolder,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.remove_role_member,
+                ),
+                "/signalbox.identity.v1.IdentityService/ListRoleMembers": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListRoleMembers",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=ListRoleMembersRequest,
+                        output=ListRoleMembersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_role_members,
+                ),
             },
             interceptors=interceptors,
             read_max_bytes=read_max_bytes,
@@ -261,8 +513,9 @@ class IdentityServiceASGIApplication(ConnectASGIApplication[IdentityService]):
 
 class IdentityServiceClient(ConnectClient):
     """
-    IdentityService keeps teams and their API keys. Only the admin key creates,
-    changes or deletes them; a team's key reads its own team and that team's keys.
+    IdentityService keeps who may call and what they hold: teams and their API keys, the
+    issuers of tokens and their users, and roles. What a caller may do here is decided by
+    the policies, as everywhere.
     """
     async def create_team(
         self,
@@ -368,7 +621,8 @@ class IdentityServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> Empty:
         """
-        DeleteTeam removes a team that owns nothing any more; FAILED_PRECONDITION otherwise.
+        DeleteTeam removes a team that owns nothing any more and in which nobody holds a role;
+        FAILED_PRECONDITION otherwise. Its disabled keys go with it.
         """
         return await self.execute_unary(
             request=request,
@@ -391,7 +645,8 @@ class IdentityServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> CreateKeyResponse:
         """
-        CreateKey makes an API key and returns its secret, this once.
+        CreateKey makes an API key and returns its secret, this once. Roles for it need the
+        right to AddRoleMember for each, an agent for it that to UpdateAgent.
         """
         return await self.execute_unary(
             request=request,
@@ -528,11 +783,352 @@ class IdentityServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def create_user(
+        self,
+        request: CreateUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> User:
+        """
+        CreateUser makes a user before its first token comes. ALREADY_EXISTS when it is there.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=CreateUserRequest,
+                output=User,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def get_user(
+        self,
+        request: GetUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> User:
+        """
+        GetUser returns one user.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=GetUserRequest,
+                output=User,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def list_users(
+        self,
+        request: ListUsersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListUsersResponse:
+        """
+        ListUsers returns the users that were made or have called, ordered by name.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListUsers",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=ListUsersRequest,
+                output=ListUsersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def update_user(
+        self,
+        request: UpdateUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> User:
+        """
+        UpdateUser changes the fields that the mask names.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=UpdateUserRequest,
+                output=User,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def disable_user(
+        self,
+        request: DisableUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> User:
+        """
+        DisableUser refuses a user within a second, whatever its tokens say, and ends its open
+        streams within five, on every replica that reaches the database; rollout of the answer
+        lists those that have not confirmed. UpdateUser with disabled=false undoes it.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DisableUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=DisableUserRequest,
+                output=User,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_user(
+        self,
+        request: DeleteUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Empty:
+        """
+        DeleteUser removes a user with its roles. It comes again with its next token: to keep
+        somebody out, disable the user.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=DeleteUserRequest,
+                output=Empty,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def create_issuer(
+        self,
+        request: CreateIssuerRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Issuer:
+        """
+        CreateIssuer makes the tokens of an issuer believed. ALREADY_EXISTS when the name was
+        ever taken, or another issuer has the url.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateIssuer",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=CreateIssuerRequest,
+                output=Issuer,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def get_issuer(
+        self,
+        request: GetIssuerRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> Issuer:
+        """
+        GetIssuer returns one issuer.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetIssuer",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=GetIssuerRequest,
+                output=Issuer,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def list_issuers(
+        self,
+        request: ListIssuersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListIssuersResponse:
+        """
+        ListIssuers returns the issuers, ordered by name.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListIssuers",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=ListIssuersRequest,
+                output=ListIssuersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def update_issuer(
+        self,
+        request: UpdateIssuerRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Issuer:
+        """
+        UpdateIssuer changes the fields that the mask names.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateIssuer",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=UpdateIssuerRequest,
+                output=Issuer,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_issuer(
+        self,
+        request: DeleteIssuerRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Empty:
+        """
+        DeleteIssuer removes an issuer and its users; FAILED_PRECONDITION while users of it
+        hold roles.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteIssuer",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=DeleteIssuerRequest,
+                output=Empty,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def add_role_member(
+        self,
+        request: AddRoleMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RoleHolder:
+        """
+        AddRoleMember gives a role to a user, a key or an agent, unless it holds it already. A
+        key that holds a role does what its roles permit, and no longer what keys without one
+        may do.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AddRoleMember",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=AddRoleMemberRequest,
+                output=RoleHolder,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def remove_role_member(
+        self,
+        request: RemoveRoleMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RoleHolder:
+        """
+        RemoveRoleMember takes a role away; NOT_FOUND when it is not held. The last role of a
+        key cannot be taken (FAILED_PRECONDITION): without one the key might do more.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveRoleMember",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=RemoveRoleMemberRequest,
+                output=RoleHolder,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_role_members(
+        self,
+        request: ListRoleMembersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListRoleMembersResponse:
+        """
+        ListRoleMembers returns who holds roles, of those roles that the caller may read.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListRoleMembers",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=ListRoleMembersRequest,
+                output=ListRoleMembersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
 
 class IdentityServiceSync(Protocol):
     """
-    IdentityService keeps teams and their API keys. Only the admin key creates,
-    changes or deletes them; a team's key reads its own team and that team's keys.
+    IdentityService keeps who may call and what they hold: teams and their API keys, the
+    issuers of tokens and their users, and roles. What a caller may do here is decided by
+    the policies, as everywhere.
     """
     def create_team(self, request: CreateTeamRequest, ctx: RequestContext[CreateTeamRequest, Team], /) -> Team:
         """
@@ -560,13 +1156,15 @@ class IdentityServiceSync(Protocol):
 
     def delete_team(self, request: DeleteTeamRequest, ctx: RequestContext[DeleteTeamRequest, Empty], /) -> Empty:
         """
-        DeleteTeam removes a team that owns nothing any more; FAILED_PRECONDITION otherwise.
+        DeleteTeam removes a team that owns nothing any more and in which nobody holds a role;
+        FAILED_PRECONDITION otherwise. Its disabled keys go with it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     def create_key(self, request: CreateKeyRequest, ctx: RequestContext[CreateKeyRequest, CreateKeyResponse], /) -> CreateKeyResponse:
         """
-        CreateKey makes an API key and returns its secret, this once.
+        CreateKey makes an API key and returns its secret, this once. Roles for it need the
+        right to AddRoleMember for each, an agent for it that to UpdateAgent.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -600,6 +1198,98 @@ class IdentityServiceSync(Protocol):
         """
         RotateKey gives a key a new secret and returns it, this once. The one before
         works until the overlap ends.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def create_user(self, request: CreateUserRequest, ctx: RequestContext[CreateUserRequest, User], /) -> User:
+        """
+        CreateUser makes a user before its first token comes. ALREADY_EXISTS when it is there.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_user(self, request: GetUserRequest, ctx: RequestContext[GetUserRequest, User], /) -> User:
+        """
+        GetUser returns one user.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_users(self, request: ListUsersRequest, ctx: RequestContext[ListUsersRequest, ListUsersResponse], /) -> ListUsersResponse:
+        """
+        ListUsers returns the users that were made or have called, ordered by name.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def update_user(self, request: UpdateUserRequest, ctx: RequestContext[UpdateUserRequest, User], /) -> User:
+        """
+        UpdateUser changes the fields that the mask names.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def disable_user(self, request: DisableUserRequest, ctx: RequestContext[DisableUserRequest, User], /) -> User:
+        """
+        DisableUser refuses a user within a second, whatever its tokens say, and ends its open
+        streams within five, on every replica that reaches the database; rollout of the answer
+        lists those that have not confirmed. UpdateUser with disabled=false undoes it.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def delete_user(self, request: DeleteUserRequest, ctx: RequestContext[DeleteUserRequest, Empty], /) -> Empty:
+        """
+        DeleteUser removes a user with its roles. It comes again with its next token: to keep
+        somebody out, disable the user.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def create_issuer(self, request: CreateIssuerRequest, ctx: RequestContext[CreateIssuerRequest, Issuer], /) -> Issuer:
+        """
+        CreateIssuer makes the tokens of an issuer believed. ALREADY_EXISTS when the name was
+        ever taken, or another issuer has the url.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def get_issuer(self, request: GetIssuerRequest, ctx: RequestContext[GetIssuerRequest, Issuer], /) -> Issuer:
+        """
+        GetIssuer returns one issuer.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_issuers(self, request: ListIssuersRequest, ctx: RequestContext[ListIssuersRequest, ListIssuersResponse], /) -> ListIssuersResponse:
+        """
+        ListIssuers returns the issuers, ordered by name.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def update_issuer(self, request: UpdateIssuerRequest, ctx: RequestContext[UpdateIssuerRequest, Issuer], /) -> Issuer:
+        """
+        UpdateIssuer changes the fields that the mask names.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def delete_issuer(self, request: DeleteIssuerRequest, ctx: RequestContext[DeleteIssuerRequest, Empty], /) -> Empty:
+        """
+        DeleteIssuer removes an issuer and its users; FAILED_PRECONDITION while users of it
+        hold roles.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def add_role_member(self, request: AddRoleMemberRequest, ctx: RequestContext[AddRoleMemberRequest, RoleHolder], /) -> RoleHolder:
+        """
+        AddRoleMember gives a role to a user, a key or an agent, unless it holds it already. A
+        key that holds a role does what its roles permit, and no longer what keys without one
+        may do.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def remove_role_member(self, request: RemoveRoleMemberRequest, ctx: RequestContext[RemoveRoleMemberRequest, RoleHolder], /) -> RoleHolder:
+        """
+        RemoveRoleMember takes a role away; NOT_FOUND when it is not held. The last role of a
+        key cannot be taken (FAILED_PRECONDITION): without one the key might do more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def list_role_members(self, request: ListRoleMembersRequest, ctx: RequestContext[ListRoleMembersRequest, ListRoleMembersResponse], /) -> ListRoleMembersResponse:
+        """
+        ListRoleMembers returns who holds roles, of those roles that the caller may read.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -740,6 +1430,160 @@ class IdentityServiceWSGIApplication(ConnectWSGIApplication):
                     ),
                     function=service.rotate_key,
                 ),
+                "/signalbox.identity.v1.IdentityService/CreateUser": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=CreateUserRequest,
+                        output=User,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/GetUser": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=GetUserRequest,
+                        output=User,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/ListUsers": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListUsers",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=ListUsersRequest,
+                        output=ListUsersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_users,
+                ),
+                "/signalbox.identity.v1.IdentityService/UpdateUser": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="UpdateUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=UpdateUserRequest,
+                        output=User,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.update_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/DisableUser": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DisableUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=DisableUserRequest,
+                        output=User,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.disable_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/DeleteUser": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeleteUser",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=DeleteUserRequest,
+                        output=Empty,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.delete_user,
+                ),
+                "/signalbox.identity.v1.IdentityService/CreateIssuer": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="CreateIssuer",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=CreateIssuerRequest,
+                        output=Issuer,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.create_issuer,
+                ),
+                "/signalbox.identity.v1.IdentityService/GetIssuer": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="GetIssuer",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=GetIssuerRequest,
+                        output=Issuer,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.get_issuer,
+                ),
+                "/signalbox.identity.v1.IdentityService/ListIssuers": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListIssuers",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=ListIssuersRequest,
+                        output=ListIssuersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_issuers,
+                ),
+                "/signalbox.identity.v1.IdentityService/UpdateIssuer": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="UpdateIssuer",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=UpdateIssuerRequest,
+                        output=Issuer,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.update_issuer,
+                ),
+                "/signalbox.identity.v1.IdentityService/DeleteIssuer": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="DeleteIssuer",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=DeleteIssuerRequest,
+                        output=Empty,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.delete_issuer,
+                ),
+                "/signalbox.identity.v1.IdentityService/AddRoleMember": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="AddRoleMember",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=AddRoleMemberRequest,
+                        output=RoleHolder,
+                        idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.add_role_member,
+                ),
+                "/signalbox.identity.v1.IdentityService/RemoveRoleMember": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="RemoveRoleMember",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=RemoveRoleMemberRequest,
+                        output=RoleHolder,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.remove_role_member,
+                ),
+                "/signalbox.identity.v1.IdentityService/ListRoleMembers": EndpointSync.unary(
+                    method=MethodInfo(
+                        name="ListRoleMembers",
+                        service_name="signalbox.identity.v1.IdentityService",
+                        input=ListRoleMembersRequest,
+                        output=ListRoleMembersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=service.list_role_members,
+                ),
             },
             interceptors=interceptors,
             read_max_bytes=read_max_bytes,
@@ -755,8 +1599,9 @@ class IdentityServiceWSGIApplication(ConnectWSGIApplication):
 
 class IdentityServiceClientSync(ConnectClientSync):
     """
-    IdentityService keeps teams and their API keys. Only the admin key creates,
-    changes or deletes them; a team's key reads its own team and that team's keys.
+    IdentityService keeps who may call and what they hold: teams and their API keys, the
+    issuers of tokens and their users, and roles. What a caller may do here is decided by
+    the policies, as everywhere.
     """
     def create_team(
         self,
@@ -862,7 +1707,8 @@ class IdentityServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> Empty:
         """
-        DeleteTeam removes a team that owns nothing any more; FAILED_PRECONDITION otherwise.
+        DeleteTeam removes a team that owns nothing any more and in which nobody holds a role;
+        FAILED_PRECONDITION otherwise. Its disabled keys go with it.
         """
         return self.execute_unary(
             request=request,
@@ -885,7 +1731,8 @@ class IdentityServiceClientSync(ConnectClientSync):
         timeout_ms: int | None = None,
     ) -> CreateKeyResponse:
         """
-        CreateKey makes an API key and returns its secret, this once.
+        CreateKey makes an API key and returns its secret, this once. Roles for it need the
+        right to AddRoleMember for each, an agent for it that to UpdateAgent.
         """
         return self.execute_unary(
             request=request,
@@ -1021,4 +1868,344 @@ class IdentityServiceClientSync(ConnectClientSync):
             ),
             headers=headers,
             timeout_ms=timeout_ms,
+        )
+    def create_user(
+        self,
+        request: CreateUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> User:
+        """
+        CreateUser makes a user before its first token comes. ALREADY_EXISTS when it is there.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=CreateUserRequest,
+                output=User,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def get_user(
+        self,
+        request: GetUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> User:
+        """
+        GetUser returns one user.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=GetUserRequest,
+                output=User,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_users(
+        self,
+        request: ListUsersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListUsersResponse:
+        """
+        ListUsers returns the users that were made or have called, ordered by name.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListUsers",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=ListUsersRequest,
+                output=ListUsersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def update_user(
+        self,
+        request: UpdateUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> User:
+        """
+        UpdateUser changes the fields that the mask names.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=UpdateUserRequest,
+                output=User,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def disable_user(
+        self,
+        request: DisableUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> User:
+        """
+        DisableUser refuses a user within a second, whatever its tokens say, and ends its open
+        streams within five, on every replica that reaches the database; rollout of the answer
+        lists those that have not confirmed. UpdateUser with disabled=false undoes it.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DisableUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=DisableUserRequest,
+                output=User,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def delete_user(
+        self,
+        request: DeleteUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Empty:
+        """
+        DeleteUser removes a user with its roles. It comes again with its next token: to keep
+        somebody out, disable the user.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteUser",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=DeleteUserRequest,
+                output=Empty,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def create_issuer(
+        self,
+        request: CreateIssuerRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Issuer:
+        """
+        CreateIssuer makes the tokens of an issuer believed. ALREADY_EXISTS when the name was
+        ever taken, or another issuer has the url.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateIssuer",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=CreateIssuerRequest,
+                output=Issuer,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def get_issuer(
+        self,
+        request: GetIssuerRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> Issuer:
+        """
+        GetIssuer returns one issuer.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetIssuer",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=GetIssuerRequest,
+                output=Issuer,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def list_issuers(
+        self,
+        request: ListIssuersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListIssuersResponse:
+        """
+        ListIssuers returns the issuers, ordered by name.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListIssuers",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=ListIssuersRequest,
+                output=ListIssuersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    def update_issuer(
+        self,
+        request: UpdateIssuerRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Issuer:
+        """
+        UpdateIssuer changes the fields that the mask names.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateIssuer",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=UpdateIssuerRequest,
+                output=Issuer,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def delete_issuer(
+        self,
+        request: DeleteIssuerRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> Empty:
+        """
+        DeleteIssuer removes an issuer and its users; FAILED_PRECONDITION while users of it
+        hold roles.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteIssuer",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=DeleteIssuerRequest,
+                output=Empty,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def add_role_member(
+        self,
+        request: AddRoleMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RoleHolder:
+        """
+        AddRoleMember gives a role to a user, a key or an agent, unless it holds it already. A
+        key that holds a role does what its roles permit, and no longer what keys without one
+        may do.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AddRoleMember",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=AddRoleMemberRequest,
+                output=RoleHolder,
+                idempotency_level=IdempotencyLevel.IDEMPOTENT,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def remove_role_member(
+        self,
+        request: RemoveRoleMemberRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RoleHolder:
+        """
+        RemoveRoleMember takes a role away; NOT_FOUND when it is not held. The last role of a
+        key cannot be taken (FAILED_PRECONDITION): without one the key might do more.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveRoleMember",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=RemoveRoleMemberRequest,
+                output=RoleHolder,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    def list_role_members(
+        self,
+        request: ListRoleMembersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListRoleMembersResponse:
+        """
+        ListRoleMembers returns who holds roles, of those roles that the caller may read.
+        """
+        return self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListRoleMembers",
+                service_name="signalbox.identity.v1.IdentityService",
+                input=ListRoleMembersRequest,
+                output=ListRoleMembersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
         )

@@ -15,7 +15,7 @@ from protobuf import Message
 from protobuf._codegen import file_desc
 from protobuf.wkt.google.protobuf import duration_pb, empty_pb, field_mask_pb
 
-from . import key_pb, team_pb
+from . import issuer_pb, key_pb, role_pb, team_pb, user_pb
 from ....buf.validate import validate_pb
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from protobuf.wkt.google.protobuf.duration_pb import Duration
     from protobuf.wkt.google.protobuf.field_mask_pb import FieldMask
 
+    from .issuer_pb import Issuer
     from .key_pb import Key
+    from .role_pb import RoleMember
     from .team_pb import Team
+    from .user_pb import User
 
 
 _CreateTeamRequestFields: TypeAlias = Literal["team_id", "team"]
@@ -197,7 +200,7 @@ class UpdateTeamRequest(Message[_UpdateTeamRequestFields]):
             optional signalbox.identity.v1.Team team = 1;
             ```
         update_mask:
-            Fields to change: display_name. Empty means every one of these that is set.
+            Fields to change: display_name, disabled. Empty means every one of these that is set.
 
             ```proto
             optional google.protobuf.FieldMask update_mask = 2;
@@ -259,7 +262,7 @@ class DeleteTeamRequest(Message[_DeleteTeamRequestFields]):
         name: str
         etag: str
 
-_CreateKeyRequestFields: TypeAlias = Literal["parent", "key_id", "key"]
+_CreateKeyRequestFields: TypeAlias = Literal["parent", "key_id", "key", "roles", "without_secret"]
 
 class CreateKeyRequest(Message[_CreateKeyRequestFields]):
     """
@@ -288,9 +291,23 @@ class CreateKeyRequest(Message[_CreateKeyRequestFields]):
             ```proto
             optional signalbox.identity.v1.Key key = 3;
             ```
+        roles:
+            Roles that the key holds from the beginning, "roles/{role}" everywhere or
+            "teams/{team}/roles/{role}" in a team. A key that calls as an agent has none.
+
+            ```proto
+            repeated string roles = 4;
+            ```
+        without_secret:
+            Make no secret: only client certificates stand for the key, which has
+            certificate_names then. RotateKey gives it one later.
+
+            ```proto
+            bool without_secret = 5;
+            ```
     """
 
-    __slots__ = ("parent", "key_id", "key")
+    __slots__ = ("parent", "key_id", "key", "roles", "without_secret")
 
     if TYPE_CHECKING:
 
@@ -300,12 +317,16 @@ class CreateKeyRequest(Message[_CreateKeyRequestFields]):
             parent: str = "",
             key_id: str = "",
             key: Key | None = None,
+            roles: list[str] | None = None,
+            without_secret: bool = False,
         ) -> None:
             pass
 
         parent: str
         key_id: str
         key: Key | None
+        roles: list[str]
+        without_secret: bool
 
 _CreateKeyResponseFields: TypeAlias = Literal["key", "secret"]
 
@@ -325,7 +346,7 @@ class CreateKeyResponse(Message[_CreateKeyResponseFields]):
             optional signalbox.identity.v1.Key key = 1;
             ```
         secret:
-            The secret, "sb_…". It cannot be read again.
+            The secret, "sb_…"; empty for a key without one. It cannot be read again.
 
             ```proto
             string secret = 2;
@@ -485,8 +506,8 @@ class UpdateKeyRequest(Message[_UpdateKeyRequestFields]):
             optional signalbox.identity.v1.Key key = 1;
             ```
         update_mask:
-            Fields to change: display_name, disabled, expire_time. Empty means every one of
-            these that is set in the request.
+            Fields to change: display_name, disabled, expire_time, certificate_names. Empty means
+            every one of these that is set in the request.
 
             ```proto
             optional google.protobuf.FieldMask update_mask = 2;
@@ -620,16 +641,706 @@ class RotateKeyResponse(Message[_RotateKeyResponseFields]):
         key: Key | None
         secret: str
 
+_CreateUserRequestFields: TypeAlias = Literal["user"]
+
+class CreateUserRequest(Message[_CreateUserRequestFields]):
+    """
+    CreateUserRequest asks for a new user.
+
+    ```proto
+    message signalbox.identity.v1.CreateUserRequest
+    ```
+
+    Attributes:
+        user:
+            The user, with its issuer and subject.
+
+            ```proto
+            optional signalbox.identity.v1.User user = 1;
+            ```
+    """
+
+    __slots__ = ("user",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            user: User | None = None,
+        ) -> None:
+            pass
+
+        user: User | None
+
+_GetUserRequestFields: TypeAlias = Literal["name"]
+
+class GetUserRequest(Message[_GetUserRequestFields]):
+    """
+    GetUserRequest asks for one user.
+
+    ```proto
+    message signalbox.identity.v1.GetUserRequest
+    ```
+
+    Attributes:
+        name:
+            "users/{user}".
+
+            ```proto
+            string name = 1;
+            ```
+    """
+
+    __slots__ = ("name",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+        ) -> None:
+            pass
+
+        name: str
+
+_ListUsersRequestFields: TypeAlias = Literal["issuer", "disabled_only", "page_size", "page_token"]
+
+class ListUsersRequest(Message[_ListUsersRequestFields]):
+    """
+    ListUsersRequest asks for a page of users, ordered by name.
+
+    ```proto
+    message signalbox.identity.v1.ListUsersRequest
+    ```
+
+    Attributes:
+        issuer:
+            Only users of this issuer, "issuers/{issuer}"; empty means of every one.
+
+            ```proto
+            string issuer = 1;
+            ```
+        disabled_only:
+            Only users who are disabled.
+
+            ```proto
+            bool disabled_only = 2;
+            ```
+        page_size:
+            At most this many users; 0 means 50.
+
+            ```proto
+            uint32 page_size = 3;
+            ```
+        page_token:
+            The next_page_token of the page before; empty means the first page.
+
+            ```proto
+            string page_token = 4;
+            ```
+    """
+
+    __slots__ = ("issuer", "disabled_only", "page_size", "page_token")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            issuer: str = "",
+            disabled_only: bool = False,
+            page_size: int = 0,
+            page_token: str = "",
+        ) -> None:
+            pass
+
+        issuer: str
+        disabled_only: bool
+        page_size: int
+        page_token: str
+
+_ListUsersResponseFields: TypeAlias = Literal["users", "next_page_token"]
+
+class ListUsersResponse(Message[_ListUsersResponseFields]):
+    """
+    ListUsersResponse is a page of users.
+
+    ```proto
+    message signalbox.identity.v1.ListUsersResponse
+    ```
+
+    Attributes:
+        users:
+            The users, ordered by name.
+
+            ```proto
+            repeated signalbox.identity.v1.User users = 1;
+            ```
+        next_page_token:
+            Token of the next page; empty at the end.
+
+            ```proto
+            string next_page_token = 2;
+            ```
+    """
+
+    __slots__ = ("users", "next_page_token")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            users: list[User] | None = None,
+            next_page_token: str = "",
+        ) -> None:
+            pass
+
+        users: list[User]
+        next_page_token: str
+
+_UpdateUserRequestFields: TypeAlias = Literal["user", "update_mask"]
+
+class UpdateUserRequest(Message[_UpdateUserRequestFields]):
+    """
+    UpdateUserRequest asks for changes to a user.
+
+    ```proto
+    message signalbox.identity.v1.UpdateUserRequest
+    ```
+
+    Attributes:
+        user:
+            The user with its name and the new values; an etag must be the stored one.
+
+            ```proto
+            optional signalbox.identity.v1.User user = 1;
+            ```
+        update_mask:
+            Fields to change: display_name, email, disabled. Empty means every one of these that
+            is set in the request.
+
+            ```proto
+            optional google.protobuf.FieldMask update_mask = 2;
+            ```
+    """
+
+    __slots__ = ("user", "update_mask")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            user: User | None = None,
+            update_mask: FieldMask | None = None,
+        ) -> None:
+            pass
+
+        user: User | None
+        update_mask: FieldMask | None
+
+_DisableUserRequestFields: TypeAlias = Literal["name"]
+
+class DisableUserRequest(Message[_DisableUserRequestFields]):
+    """
+    DisableUserRequest asks that a user be refused from now on.
+
+    ```proto
+    message signalbox.identity.v1.DisableUserRequest
+    ```
+
+    Attributes:
+        name:
+            "users/{user}".
+
+            ```proto
+            string name = 1;
+            ```
+    """
+
+    __slots__ = ("name",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+        ) -> None:
+            pass
+
+        name: str
+
+_DeleteUserRequestFields: TypeAlias = Literal["name", "etag"]
+
+class DeleteUserRequest(Message[_DeleteUserRequestFields]):
+    """
+    DeleteUserRequest asks for the end of a user.
+
+    ```proto
+    message signalbox.identity.v1.DeleteUserRequest
+    ```
+
+    Attributes:
+        name:
+            "users/{user}".
+
+            ```proto
+            string name = 1;
+            ```
+        etag:
+            When given, must be the stored etag.
+
+            ```proto
+            string etag = 2;
+            ```
+    """
+
+    __slots__ = ("name", "etag")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            etag: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        etag: str
+
+_CreateIssuerRequestFields: TypeAlias = Literal["issuer_id", "issuer"]
+
+class CreateIssuerRequest(Message[_CreateIssuerRequestFields]):
+    """
+    CreateIssuerRequest asks for a new issuer.
+
+    ```proto
+    message signalbox.identity.v1.CreateIssuerRequest
+    ```
+
+    Attributes:
+        issuer_id:
+            Last part of the new issuer's name, with which those of its users begin.
+
+            ```proto
+            string issuer_id = 1;
+            ```
+        issuer:
+            The issuer, with its url and audiences.
+
+            ```proto
+            optional signalbox.identity.v1.Issuer issuer = 2;
+            ```
+    """
+
+    __slots__ = ("issuer_id", "issuer")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            issuer_id: str = "",
+            issuer: Issuer | None = None,
+        ) -> None:
+            pass
+
+        issuer_id: str
+        issuer: Issuer | None
+
+_GetIssuerRequestFields: TypeAlias = Literal["name"]
+
+class GetIssuerRequest(Message[_GetIssuerRequestFields]):
+    """
+    GetIssuerRequest asks for one issuer.
+
+    ```proto
+    message signalbox.identity.v1.GetIssuerRequest
+    ```
+
+    Attributes:
+        name:
+            "issuers/{issuer}".
+
+            ```proto
+            string name = 1;
+            ```
+    """
+
+    __slots__ = ("name",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+        ) -> None:
+            pass
+
+        name: str
+
+_ListIssuersRequestFields: TypeAlias = Literal["page_size", "page_token"]
+
+class ListIssuersRequest(Message[_ListIssuersRequestFields]):
+    """
+    ListIssuersRequest asks for a page of issuers, ordered by name.
+
+    ```proto
+    message signalbox.identity.v1.ListIssuersRequest
+    ```
+
+    Attributes:
+        page_size:
+            At most this many issuers; 0 means 50.
+
+            ```proto
+            uint32 page_size = 1;
+            ```
+        page_token:
+            The next_page_token of the page before; empty means the first page.
+
+            ```proto
+            string page_token = 2;
+            ```
+    """
+
+    __slots__ = ("page_size", "page_token")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            page_size: int = 0,
+            page_token: str = "",
+        ) -> None:
+            pass
+
+        page_size: int
+        page_token: str
+
+_ListIssuersResponseFields: TypeAlias = Literal["issuers", "next_page_token"]
+
+class ListIssuersResponse(Message[_ListIssuersResponseFields]):
+    """
+    ListIssuersResponse is a page of issuers.
+
+    ```proto
+    message signalbox.identity.v1.ListIssuersResponse
+    ```
+
+    Attributes:
+        issuers:
+            The issuers, ordered by name.
+
+            ```proto
+            repeated signalbox.identity.v1.Issuer issuers = 1;
+            ```
+        next_page_token:
+            Token of the next page; empty at the end.
+
+            ```proto
+            string next_page_token = 2;
+            ```
+    """
+
+    __slots__ = ("issuers", "next_page_token")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            issuers: list[Issuer] | None = None,
+            next_page_token: str = "",
+        ) -> None:
+            pass
+
+        issuers: list[Issuer]
+        next_page_token: str
+
+_UpdateIssuerRequestFields: TypeAlias = Literal["issuer", "update_mask"]
+
+class UpdateIssuerRequest(Message[_UpdateIssuerRequestFields]):
+    """
+    UpdateIssuerRequest asks for changes to an issuer.
+
+    ```proto
+    message signalbox.identity.v1.UpdateIssuerRequest
+    ```
+
+    Attributes:
+        issuer:
+            The issuer with its name and the new values; an etag must be the stored one.
+
+            ```proto
+            optional signalbox.identity.v1.Issuer issuer = 1;
+            ```
+        update_mask:
+            Fields to change: display_name, disabled, url, jwks, jwks_url, audiences, algorithms,
+            skew, name_claim, email_claim, claim_mappings. Empty means every one of these that is
+            set in the request.
+
+            ```proto
+            optional google.protobuf.FieldMask update_mask = 2;
+            ```
+    """
+
+    __slots__ = ("issuer", "update_mask")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            issuer: Issuer | None = None,
+            update_mask: FieldMask | None = None,
+        ) -> None:
+            pass
+
+        issuer: Issuer | None
+        update_mask: FieldMask | None
+
+_DeleteIssuerRequestFields: TypeAlias = Literal["name", "etag"]
+
+class DeleteIssuerRequest(Message[_DeleteIssuerRequestFields]):
+    """
+    DeleteIssuerRequest asks for the end of an issuer.
+
+    ```proto
+    message signalbox.identity.v1.DeleteIssuerRequest
+    ```
+
+    Attributes:
+        name:
+            "issuers/{issuer}".
+
+            ```proto
+            string name = 1;
+            ```
+        etag:
+            When given, must be the stored etag.
+
+            ```proto
+            string etag = 2;
+            ```
+    """
+
+    __slots__ = ("name", "etag")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            etag: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        etag: str
+
+_AddRoleMemberRequestFields: TypeAlias = Literal["role", "member"]
+
+class AddRoleMemberRequest(Message[_AddRoleMemberRequestFields]):
+    """
+    AddRoleMemberRequest asks that somebody hold a role.
+
+    ```proto
+    message signalbox.identity.v1.AddRoleMemberRequest
+    ```
+
+    Attributes:
+        role:
+            "roles/{role}" to hold it everywhere, "teams/{team}/roles/{role}" in a team. The roles
+            are admin, team-admin, publisher, approver, auditor and member.
+
+            ```proto
+            string role = 1;
+            ```
+        member:
+            Who: "users/{user}", "agents/{agent}" or "teams/{team}/keys/{key}".
+
+            ```proto
+            string member = 2;
+            ```
+    """
+
+    __slots__ = ("role", "member")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            role: str = "",
+            member: str = "",
+        ) -> None:
+            pass
+
+        role: str
+        member: str
+
+_RemoveRoleMemberRequestFields: TypeAlias = Literal["role", "member"]
+
+class RemoveRoleMemberRequest(Message[_RemoveRoleMemberRequestFields]):
+    """
+    RemoveRoleMemberRequest asks that somebody hold a role no longer.
+
+    ```proto
+    message signalbox.identity.v1.RemoveRoleMemberRequest
+    ```
+
+    Attributes:
+        role:
+            "roles/{role}" or "teams/{team}/roles/{role}".
+
+            ```proto
+            string role = 1;
+            ```
+        member:
+            Who: "users/{user}", "agents/{agent}" or "teams/{team}/keys/{key}".
+
+            ```proto
+            string member = 2;
+            ```
+    """
+
+    __slots__ = ("role", "member")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            role: str = "",
+            member: str = "",
+        ) -> None:
+            pass
+
+        role: str
+        member: str
+
+_ListRoleMembersRequestFields: TypeAlias = Literal["parent", "member", "page_size", "page_token"]
+
+class ListRoleMembersRequest(Message[_ListRoleMembersRequestFields]):
+    """
+    ListRoleMembersRequest asks for a page of who holds roles, ordered by team, role and
+    member.
+
+    ```proto
+    message signalbox.identity.v1.ListRoleMembersRequest
+    ```
+
+    Attributes:
+        parent:
+            The role, "roles/{role}" or "teams/{team}/roles/{role}", with "-" for any team or
+            role; "-" alone means every role, everywhere and in teams.
+
+            ```proto
+            string parent = 1;
+            ```
+        member:
+            Only what this one holds: "users/{user}", "agents/{agent}" or
+            "teams/{team}/keys/{key}"; empty means everybody.
+
+            ```proto
+            string member = 2;
+            ```
+        page_size:
+            At most this many rows; 0 means 50. A page may have fewer although there are more.
+
+            ```proto
+            uint32 page_size = 3;
+            ```
+        page_token:
+            The next_page_token of the page before; empty means the first page.
+
+            ```proto
+            string page_token = 4;
+            ```
+    """
+
+    __slots__ = ("parent", "member", "page_size", "page_token")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            parent: str = "",
+            member: str = "",
+            page_size: int = 0,
+            page_token: str = "",
+        ) -> None:
+            pass
+
+        parent: str
+        member: str
+        page_size: int
+        page_token: str
+
+_ListRoleMembersResponseFields: TypeAlias = Literal["members", "next_page_token"]
+
+class ListRoleMembersResponse(Message[_ListRoleMembersResponseFields]):
+    """
+    ListRoleMembersResponse is a page of who holds roles.
+
+    ```proto
+    message signalbox.identity.v1.ListRoleMembersResponse
+    ```
+
+    Attributes:
+        members:
+            Who holds which role, ordered by team, role and member.
+
+            ```proto
+            repeated signalbox.identity.v1.RoleMember members = 1;
+            ```
+        next_page_token:
+            Token of the next page; empty at the end.
+
+            ```proto
+            string next_page_token = 2;
+            ```
+    """
+
+    __slots__ = ("members", "next_page_token")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            members: list[RoleMember] | None = None,
+            next_page_token: str = "",
+        ) -> None:
+            pass
+
+        members: list[RoleMember]
+        next_page_token: str
+
 
 _DESC = file_desc(
-    b'\n,signalbox/identity/v1/identity_service.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fsignalbox/identity/v1/key.proto\x1a signalbox/identity/v1/team.proto"|\n\x11CreateTeamRequest\x126\n\x07team_id\x18\x01 \x01(\tR\x06teamIdB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$\x12/\n\x04team\x18\x02 \x01(\x0b2\x1b.signalbox.identity.v1.TeamR\x04team"I\n\x0eGetTeamRequest\x127\n\x04name\x18\x01 \x01(\tR\x04nameB#\xbaH r\x1e2\x1c^teams/[a-z][a-z0-9-]{0,62}$"b\n\x10ListTeamsRequest\x12%\n\tpage_size\x18\x01 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x83\x01\n\x11ListTeamsResponse\x12<\n\x05teams\x18\x01 \x03(\x0b2\x1b.signalbox.identity.v1.TeamR\x05teamsB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x89\x01\n\x11UpdateTeamRequest\x127\n\x04team\x18\x01 \x01(\x0b2\x1b.signalbox.identity.v1.TeamR\x04teamB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"i\n\x11DeleteTeamRequest\x127\n\x04name\x18\x01 \x01(\tR\x04nameB#\xbaH r\x1e2\x1c^teams/[a-z][a-z0-9-]{0,62}$\x12\x1b\n\x04etag\x18\x02 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@"\xb6\x01\n\x10CreateKeyRequest\x12;\n\x06parent\x18\x01 \x01(\tR\x06parentB#\xbaH r\x1e2\x1c^teams/[a-z][a-z0-9-]{0,62}$\x127\n\x06key_id\x18\x02 \x01(\tR\x05keyIdB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9-]{0,62})?$\x12,\n\x03key\x18\x03 \x01(\x0b2\x1a.signalbox.identity.v1.KeyR\x03key"b\n\x11CreateKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b2\x1a.signalbox.identity.v1.KeyR\x03key\x12\x1f\n\x06secret\x18\x02 \x01(\tR\x06secretB\x07\xbaH\x04r\x02\x18d"e\n\rGetKeyRequest\x12T\n\x04name\x18\x01 \x01(\tR\x04nameB@\xbaH=r;29^teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62}$"\xa2\x01\n\x0fListKeysRequest\x12?\n\x06parent\x18\x01 \x01(\tR\x06parentB\'\xbaH$r"2 ^teams/([a-z][a-z0-9-]{0,62}|-)$\x12%\n\tpage_size\x18\x02 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x03 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x7f\n\x10ListKeysResponse\x129\n\x04keys\x18\x01 \x03(\x0b2\x1a.signalbox.identity.v1.KeyR\x04keysB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x85\x01\n\x10UpdateKeyRequest\x124\n\x03key\x18\x01 \x01(\x0b2\x1a.signalbox.identity.v1.KeyR\x03keyB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"i\n\x11DisableKeyRequest\x12T\n\x04name\x18\x01 \x01(\tR\x04nameB@\xbaH=r;29^teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62}$"\xae\x01\n\x10RotateKeyRequest\x12T\n\x04name\x18\x01 \x01(\tR\x04nameB@\xbaH=r;29^teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62}$\x12D\n\x07overlap\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x07overlapB\x0f\xbaH\x0c\xaa\x01\t"\x05\x08\x80\xce\xda\x032\x00"b\n\x11RotateKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b2\x1a.signalbox.identity.v1.KeyR\x03key\x12\x1f\n\x06secret\x18\x02 \x01(\tR\x06secretB\x07\xbaH\x04r\x02\x18d2\xe7\x07\n\x0fIdentityService\x12S\n\nCreateTeam\x12(.signalbox.identity.v1.CreateTeamRequest\x1a\x1b.signalbox.identity.v1.Team\x12R\n\x07GetTeam\x12%.signalbox.identity.v1.GetTeamRequest\x1a\x1b.signalbox.identity.v1.Team"\x03\x90\x02\x01\x12c\n\tListTeams\x12\'.signalbox.identity.v1.ListTeamsRequest\x1a(.signalbox.identity.v1.ListTeamsResponse"\x03\x90\x02\x01\x12S\n\nUpdateTeam\x12(.signalbox.identity.v1.UpdateTeamRequest\x1a\x1b.signalbox.identity.v1.Team\x12S\n\nDeleteTeam\x12(.signalbox.identity.v1.DeleteTeamRequest\x1a\x16.google.protobuf.Empty"\x03\x90\x02\x02\x12^\n\tCreateKey\x12\'.signalbox.identity.v1.CreateKeyRequest\x1a(.signalbox.identity.v1.CreateKeyResponse\x12O\n\x06GetKey\x12$.signalbox.identity.v1.GetKeyRequest\x1a\x1a.signalbox.identity.v1.Key"\x03\x90\x02\x01\x12`\n\x08ListKeys\x12&.signalbox.identity.v1.ListKeysRequest\x1a\'.signalbox.identity.v1.ListKeysResponse"\x03\x90\x02\x01\x12P\n\tUpdateKey\x12\'.signalbox.identity.v1.UpdateKeyRequest\x1a\x1a.signalbox.identity.v1.Key\x12W\n\nDisableKey\x12(.signalbox.identity.v1.DisableKeyRequest\x1a\x1a.signalbox.identity.v1.Key"\x03\x90\x02\x02\x12^\n\tRotateKey\x12\'.signalbox.identity.v1.RotateKeyRequest\x1a(.signalbox.identity.v1.RotateKeyResponseB\xf0\x01\n\x19com.signalbox.identity.v1B\x14IdentityServiceProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3',
+    b'\n,signalbox/identity/v1/identity_service.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a"signalbox/identity/v1/issuer.proto\x1a\x1fsignalbox/identity/v1/key.proto\x1a signalbox/identity/v1/role.proto\x1a signalbox/identity/v1/team.proto\x1a signalbox/identity/v1/user.proto"|\n\x11CreateTeamRequest\x126\n\x07team_id\x18\x01 \x01(\tR\x06teamIdB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$\x12/\n\x04team\x18\x02 \x01(\x0b2\x1b.signalbox.identity.v1.TeamR\x04team"I\n\x0eGetTeamRequest\x127\n\x04name\x18\x01 \x01(\tR\x04nameB#\xbaH r\x1e2\x1c^teams/[a-z][a-z0-9-]{0,62}$"b\n\x10ListTeamsRequest\x12%\n\tpage_size\x18\x01 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x83\x01\n\x11ListTeamsResponse\x12<\n\x05teams\x18\x01 \x03(\x0b2\x1b.signalbox.identity.v1.TeamR\x05teamsB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x89\x01\n\x11UpdateTeamRequest\x127\n\x04team\x18\x01 \x01(\x0b2\x1b.signalbox.identity.v1.TeamR\x04teamB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"i\n\x11DeleteTeamRequest\x127\n\x04name\x18\x01 \x01(\tR\x04nameB#\xbaH r\x1e2\x1c^teams/[a-z][a-z0-9-]{0,62}$\x12\x1b\n\x04etag\x18\x02 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@"\xbc\x02\n\x10CreateKeyRequest\x12;\n\x06parent\x18\x01 \x01(\tR\x06parentB#\xbaH r\x1e2\x1c^teams/[a-z][a-z0-9-]{0,62}$\x127\n\x06key_id\x18\x02 \x01(\tR\x05keyIdB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9-]{0,62})?$\x12,\n\x03key\x18\x03 \x01(\x0b2\x1a.signalbox.identity.v1.KeyR\x03key\x12]\n\x05roles\x18\x04 \x03(\tR\x05rolesBG\xbaHD\x92\x01A\x10\x14\x18\x01";r927^(teams/[a-z][a-z0-9-]{0,62}/)?roles/[a-z][a-z-]{0,30}$\x12%\n\x0ewithout_secret\x18\x05 \x01(\x08R\rwithoutSecret"b\n\x11CreateKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b2\x1a.signalbox.identity.v1.KeyR\x03key\x12\x1f\n\x06secret\x18\x02 \x01(\tR\x06secretB\x07\xbaH\x04r\x02\x18d"e\n\rGetKeyRequest\x12T\n\x04name\x18\x01 \x01(\tR\x04nameB@\xbaH=r;29^teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62}$"\xa2\x01\n\x0fListKeysRequest\x12?\n\x06parent\x18\x01 \x01(\tR\x06parentB\'\xbaH$r"2 ^teams/([a-z][a-z0-9-]{0,62}|-)$\x12%\n\tpage_size\x18\x02 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x03 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x7f\n\x10ListKeysResponse\x129\n\x04keys\x18\x01 \x03(\x0b2\x1a.signalbox.identity.v1.KeyR\x04keysB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x85\x01\n\x10UpdateKeyRequest\x124\n\x03key\x18\x01 \x01(\x0b2\x1a.signalbox.identity.v1.KeyR\x03keyB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"i\n\x11DisableKeyRequest\x12T\n\x04name\x18\x01 \x01(\tR\x04nameB@\xbaH=r;29^teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62}$"\xae\x01\n\x10RotateKeyRequest\x12T\n\x04name\x18\x01 \x01(\tR\x04nameB@\xbaH=r;29^teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62}$\x12D\n\x07overlap\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x07overlapB\x0f\xbaH\x0c\xaa\x01\t"\x05\x08\x80\xce\xda\x032\x00"b\n\x11RotateKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b2\x1a.signalbox.identity.v1.KeyR\x03key\x12\x1f\n\x06secret\x18\x02 \x01(\tR\x06secretB\x07\xbaH\x04r\x02\x18d"L\n\x11CreateUserRequest\x127\n\x04user\x18\x01 \x01(\x0b2\x1b.signalbox.identity.v1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01"a\n\x0eGetUserRequest\x12O\n\x04name\x18\x01 \x01(\tR\x04nameB;\xbaH8r624^users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}$"\xc9\x01\n\x10ListUsersRequest\x12@\n\x06issuer\x18\x01 \x01(\tR\x06issuerB(\xbaH%r#2!^(issuers/[a-z][a-z0-9-]{0,62})?$\x12#\n\rdisabled_only\x18\x02 \x01(\x08R\x0cdisabledOnly\x12%\n\tpage_size\x18\x03 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x04 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x83\x01\n\x11ListUsersResponse\x12<\n\x05users\x18\x01 \x03(\x0b2\x1b.signalbox.identity.v1.UserR\x05usersB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x89\x01\n\x11UpdateUserRequest\x127\n\x04user\x18\x01 \x01(\x0b2\x1b.signalbox.identity.v1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"e\n\x12DisableUserRequest\x12O\n\x04name\x18\x01 \x01(\tR\x04nameB;\xbaH8r624^users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}$"\x81\x01\n\x11DeleteUserRequest\x12O\n\x04name\x18\x01 \x01(\tR\x04nameB;\xbaH8r624^users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}$\x12\x1b\n\x04etag\x18\x02 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@"\x90\x01\n\x13CreateIssuerRequest\x12:\n\tissuer_id\x18\x01 \x01(\tR\x08issuerIdB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,62}$\x12=\n\x06issuer\x18\x02 \x01(\x0b2\x1d.signalbox.identity.v1.IssuerR\x06issuerB\x06\xbaH\x03\xc8\x01\x01"M\n\x10GetIssuerRequest\x129\n\x04name\x18\x01 \x01(\tR\x04nameB%\xbaH"r 2\x1e^issuers/[a-z][a-z0-9-]{0,62}$"d\n\x12ListIssuersRequest\x12%\n\tpage_size\x18\x01 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x8b\x01\n\x13ListIssuersResponse\x12B\n\x07issuers\x18\x01 \x03(\x0b2\x1d.signalbox.identity.v1.IssuerR\x07issuersB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x91\x01\n\x13UpdateIssuerRequest\x12=\n\x06issuer\x18\x01 \x01(\x0b2\x1d.signalbox.identity.v1.IssuerR\x06issuerB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"m\n\x13DeleteIssuerRequest\x129\n\x04name\x18\x01 \x01(\tR\x04nameB%\xbaH"r 2\x1e^issuers/[a-z][a-z0-9-]{0,62}$\x12\x1b\n\x04etag\x18\x02 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@"\x9a\x02\n\x14AddRoleMemberRequest\x12R\n\x04role\x18\x01 \x01(\tR\x04roleB>\xbaH;r927^(teams/[a-z][a-z0-9-]{0,62}/)?roles/[a-z][a-z-]{0,30}$\x12\xad\x01\n\x06member\x18\x02 \x01(\tR\x06memberB\x94\x01\xbaH\x90\x01r\x8d\x012\x8a\x01^(users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}|agents/[a-z][a-z0-9-]{0,62}|teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})$"\x9d\x02\n\x17RemoveRoleMemberRequest\x12R\n\x04role\x18\x01 \x01(\tR\x04roleB>\xbaH;r927^(teams/[a-z][a-z0-9-]{0,62}/)?roles/[a-z][a-z-]{0,30}$\x12\xad\x01\n\x06member\x18\x02 \x01(\tR\x06memberB\x94\x01\xbaH\x90\x01r\x8d\x012\x8a\x01^(users/[a-z][a-z0-9-]{0,62}~[A-Za-z0-9@._=-]{1,120}|agents/[a-z][a-z0-9-]{0,62}|teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})$"\xee\x01\n\x16ListRoleMembersRequest\x12b\n\x06parent\x18\x01 \x01(\tR\x06parentBJ\xbaHGrE2C^(-|(teams/([a-z][a-z0-9-]{0,62}|-)/)?roles/([a-z][a-z-]{0,30}|-))$\x12 \n\x06member\x18\x02 \x01(\tR\x06memberB\x08\xbaH\x05r\x03\x18\xc8\x01\x12%\n\tpage_size\x18\x03 \x01(\rR\x08pageSizeB\x08\xbaH\x05*\x03\x18\xfa\x01\x12\'\n\npage_token\x18\x04 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x10"\x93\x01\n\x17ListRoleMembersResponse\x12F\n\x07members\x18\x01 \x03(\x0b2!.signalbox.identity.v1.RoleMemberR\x07membersB\t\xbaH\x06\x92\x01\x03\x10\xfa\x01\x120\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\x08\xbaH\x05r\x03\x18\x80\x102\x93\x12\n\x0fIdentityService\x12S\n\nCreateTeam\x12(.signalbox.identity.v1.CreateTeamRequest\x1a\x1b.signalbox.identity.v1.Team\x12R\n\x07GetTeam\x12%.signalbox.identity.v1.GetTeamRequest\x1a\x1b.signalbox.identity.v1.Team"\x03\x90\x02\x01\x12c\n\tListTeams\x12\'.signalbox.identity.v1.ListTeamsRequest\x1a(.signalbox.identity.v1.ListTeamsResponse"\x03\x90\x02\x01\x12S\n\nUpdateTeam\x12(.signalbox.identity.v1.UpdateTeamRequest\x1a\x1b.signalbox.identity.v1.Team\x12S\n\nDeleteTeam\x12(.signalbox.identity.v1.DeleteTeamRequest\x1a\x16.google.protobuf.Empty"\x03\x90\x02\x02\x12^\n\tCreateKey\x12\'.signalbox.identity.v1.CreateKeyRequest\x1a(.signalbox.identity.v1.CreateKeyResponse\x12O\n\x06GetKey\x12$.signalbox.identity.v1.GetKeyRequest\x1a\x1a.signalbox.identity.v1.Key"\x03\x90\x02\x01\x12`\n\x08ListKeys\x12&.signalbox.identity.v1.ListKeysRequest\x1a\'.signalbox.identity.v1.ListKeysResponse"\x03\x90\x02\x01\x12P\n\tUpdateKey\x12\'.signalbox.identity.v1.UpdateKeyRequest\x1a\x1a.signalbox.identity.v1.Key\x12W\n\nDisableKey\x12(.signalbox.identity.v1.DisableKeyRequest\x1a\x1a.signalbox.identity.v1.Key"\x03\x90\x02\x02\x12^\n\tRotateKey\x12\'.signalbox.identity.v1.RotateKeyRequest\x1a(.signalbox.identity.v1.RotateKeyResponse\x12S\n\nCreateUser\x12(.signalbox.identity.v1.CreateUserRequest\x1a\x1b.signalbox.identity.v1.User\x12R\n\x07GetUser\x12%.signalbox.identity.v1.GetUserRequest\x1a\x1b.signalbox.identity.v1.User"\x03\x90\x02\x01\x12c\n\tListUsers\x12\'.signalbox.identity.v1.ListUsersRequest\x1a(.signalbox.identity.v1.ListUsersResponse"\x03\x90\x02\x01\x12S\n\nUpdateUser\x12(.signalbox.identity.v1.UpdateUserRequest\x1a\x1b.signalbox.identity.v1.User\x12Z\n\x0bDisableUser\x12).signalbox.identity.v1.DisableUserRequest\x1a\x1b.signalbox.identity.v1.User"\x03\x90\x02\x02\x12S\n\nDeleteUser\x12(.signalbox.identity.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty"\x03\x90\x02\x02\x12Y\n\x0cCreateIssuer\x12*.signalbox.identity.v1.CreateIssuerRequest\x1a\x1d.signalbox.identity.v1.Issuer\x12X\n\tGetIssuer\x12\'.signalbox.identity.v1.GetIssuerRequest\x1a\x1d.signalbox.identity.v1.Issuer"\x03\x90\x02\x01\x12i\n\x0bListIssuers\x12).signalbox.identity.v1.ListIssuersRequest\x1a*.signalbox.identity.v1.ListIssuersResponse"\x03\x90\x02\x01\x12Y\n\x0cUpdateIssuer\x12*.signalbox.identity.v1.UpdateIssuerRequest\x1a\x1d.signalbox.identity.v1.Issuer\x12W\n\x0cDeleteIssuer\x12*.signalbox.identity.v1.DeleteIssuerRequest\x1a\x16.google.protobuf.Empty"\x03\x90\x02\x02\x12d\n\rAddRoleMember\x12+.signalbox.identity.v1.AddRoleMemberRequest\x1a!.signalbox.identity.v1.RoleHolder"\x03\x90\x02\x02\x12e\n\x10RemoveRoleMember\x12..signalbox.identity.v1.RemoveRoleMemberRequest\x1a!.signalbox.identity.v1.RoleHolder\x12u\n\x0fListRoleMembers\x12-.signalbox.identity.v1.ListRoleMembersRequest\x1a..signalbox.identity.v1.ListRoleMembersResponse"\x03\x90\x02\x01B\xf0\x01\n\x19com.signalbox.identity.v1B\x14IdentityServiceProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3',
     [
         validate_pb.desc(),
         duration_pb.desc(),
         empty_pb.desc(),
         field_mask_pb.desc(),
+        issuer_pb.desc(),
         key_pb.desc(),
+        role_pb.desc(),
         team_pb.desc(),
+        user_pb.desc(),
     ],
     {
         "CreateTeamRequest": CreateTeamRequest,
@@ -647,6 +1358,23 @@ _DESC = file_desc(
         "DisableKeyRequest": DisableKeyRequest,
         "RotateKeyRequest": RotateKeyRequest,
         "RotateKeyResponse": RotateKeyResponse,
+        "CreateUserRequest": CreateUserRequest,
+        "GetUserRequest": GetUserRequest,
+        "ListUsersRequest": ListUsersRequest,
+        "ListUsersResponse": ListUsersResponse,
+        "UpdateUserRequest": UpdateUserRequest,
+        "DisableUserRequest": DisableUserRequest,
+        "DeleteUserRequest": DeleteUserRequest,
+        "CreateIssuerRequest": CreateIssuerRequest,
+        "GetIssuerRequest": GetIssuerRequest,
+        "ListIssuersRequest": ListIssuersRequest,
+        "ListIssuersResponse": ListIssuersResponse,
+        "UpdateIssuerRequest": UpdateIssuerRequest,
+        "DeleteIssuerRequest": DeleteIssuerRequest,
+        "AddRoleMemberRequest": AddRoleMemberRequest,
+        "RemoveRoleMemberRequest": RemoveRoleMemberRequest,
+        "ListRoleMembersRequest": ListRoleMembersRequest,
+        "ListRoleMembersResponse": ListRoleMembersResponse,
     },
 )
 

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from ...rollout.v1.rollout_pb import Rollout
 
 
-_KeyFields: TypeAlias = Literal["name", "uid", "display_name", "secret_hint", "disabled", "expire_time", "previous_secret_expire_time", "last_used_time", "etag", "create_time", "update_time", "rollout"]
+_KeyFields: TypeAlias = Literal["name", "uid", "display_name", "secret_hint", "disabled", "expire_time", "previous_secret_expire_time", "last_used_time", "etag", "create_time", "update_time", "rollout", "agent", "certificate_names", "roles"]
 
 class Key(Message[_KeyFields]):
     """
     Key is an API key of a team. Its secret is returned once and only its SHA-256 is kept.
+    Instead of a secret, or beside it, client certificates can stand for the key.
 
     ```proto
     message signalbox.identity.v1.Key
@@ -55,7 +56,8 @@ class Key(Message[_KeyFields]):
             string display_name = 3;
             ```
         secret_hint:
-            First characters of the current secret, to tell keys apart. Output only.
+            First characters of the current secret, to tell keys apart; empty for a key without
+            a secret. Output only.
 
             ```proto
             string secret_hint = 4;
@@ -109,9 +111,31 @@ class Key(Message[_KeyFields]):
             ```proto
             optional signalbox.rollout.v1.Rollout rollout = 12;
             ```
+        agent:
+            The agent as which the key calls, "agents/{agent}", one of the same team; empty means
+            that it calls as itself. It is given on create and never changes.
+
+            ```proto
+            string agent = 13;
+            ```
+        certificate_names:
+            Names in client certificates that stand for the key: "URI:spiffe://example.org/ci",
+            "DNS:ci.example.org" or "EMAIL:ada@example.org". Each belongs to one key.
+
+            ```proto
+            repeated string certificate_names = 14;
+            ```
+        roles:
+            The roles that the key holds, "roles/{role}" everywhere and
+            "teams/{team}/roles/{role}" in a team. One that holds none does what policies permit
+            to keys of its team. Output only.
+
+            ```proto
+            repeated string roles = 15;
+            ```
     """
 
-    __slots__ = ("name", "uid", "display_name", "secret_hint", "disabled", "expire_time", "previous_secret_expire_time", "last_used_time", "etag", "create_time", "update_time", "rollout")
+    __slots__ = ("name", "uid", "display_name", "secret_hint", "disabled", "expire_time", "previous_secret_expire_time", "last_used_time", "etag", "create_time", "update_time", "rollout", "agent", "certificate_names", "roles")
 
     if TYPE_CHECKING:
 
@@ -130,6 +154,9 @@ class Key(Message[_KeyFields]):
             create_time: Timestamp | None = None,
             update_time: Timestamp | None = None,
             rollout: Rollout | None = None,
+            agent: str = "",
+            certificate_names: list[str] | None = None,
+            roles: list[str] | None = None,
         ) -> None:
             pass
 
@@ -145,10 +172,13 @@ class Key(Message[_KeyFields]):
         create_time: Timestamp | None
         update_time: Timestamp | None
         rollout: Rollout | None
+        agent: str
+        certificate_names: list[str]
+        roles: list[str]
 
 
 _DESC = file_desc(
-    b'\n\x1fsignalbox/identity/v1/key.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a"signalbox/rollout/v1/rollout.proto"\x96\x05\n\x03Key\x12W\n\x04name\x18\x01 \x01(\tR\x04nameBC\xbaH@r>2<^(teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12+\n\x0cdisplay_name\x18\x03 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12(\n\x0bsecret_hint\x18\x04 \x01(\tR\nsecretHintB\x07\xbaH\x04r\x02\x18\x10\x12\x1a\n\x08disabled\x18\x05 \x01(\x08R\x08disabled\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12Y\n\x1bprevious_secret_expire_time\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\x18previousSecretExpireTime\x12@\n\x0elast_used_time\x18\x08 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12\x1b\n\x04etag\x18\t \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0b \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTime\x127\n\x07rollout\x18\x0c \x01(\x0b2\x1d.signalbox.rollout.v1.RolloutR\x07rolloutB\xe4\x01\n\x19com.signalbox.identity.v1B\x08KeyProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3',
+    b'\n\x1fsignalbox/identity/v1/key.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a"signalbox/rollout/v1/rollout.proto"\xbc\x06\n\x03Key\x12W\n\x04name\x18\x01 \x01(\tR\x04nameBC\xbaH@r>2<^(teams/[a-z][a-z0-9-]{0,62}/keys/[a-z0-9][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12+\n\x0cdisplay_name\x18\x03 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12(\n\x0bsecret_hint\x18\x04 \x01(\tR\nsecretHintB\x07\xbaH\x04r\x02\x18\x10\x12\x1a\n\x08disabled\x18\x05 \x01(\x08R\x08disabled\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12Y\n\x1bprevious_secret_expire_time\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\x18previousSecretExpireTime\x12@\n\x0elast_used_time\x18\x08 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12\x1b\n\x04etag\x18\t \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x0b \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTime\x127\n\x07rollout\x18\x0c \x01(\x0b2\x1d.signalbox.rollout.v1.RolloutR\x07rollout\x12=\n\x05agent\x18\r \x01(\tR\x05agentB\'\xbaH$r"2 ^(agents/[a-z][a-z0-9-]{0,62})?$\x12>\n\x11certificate_names\x18\x0e \x03(\tR\x10certificateNamesB\x11\xbaH\x0e\x92\x01\x0b\x10\x14"\x07r\x05\x10\x01(\x80\x10\x12%\n\x05roles\x18\x0f \x03(\tR\x05rolesB\x0f\xbaH\x0c\x92\x01\t\x10\x90N"\x04r\x02\x18dB\xe4\x01\n\x19com.signalbox.identity.v1B\x08KeyProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3',
     [
         validate_pb.desc(),
         timestamp_pb.desc(),

@@ -16,13 +16,16 @@ from protobuf._codegen import file_desc
 from protobuf.wkt.google.protobuf import timestamp_pb
 
 from ....buf.validate import validate_pb
+from ...rollout.v1 import rollout_pb
 
 if TYPE_CHECKING:
     from protobuf import DescFile
     from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
+    from ...rollout.v1.rollout_pb import Rollout
 
-_TeamFields: TypeAlias = Literal["name", "uid", "display_name", "etag", "create_time", "update_time"]
+
+_TeamFields: TypeAlias = Literal["name", "uid", "display_name", "etag", "create_time", "update_time", "disabled", "rollout"]
 
 class Team(Message[_TeamFields]):
     """
@@ -69,9 +72,23 @@ class Team(Message[_TeamFields]):
             ```proto
             optional google.protobuf.Timestamp update_time = 6;
             ```
+        disabled:
+            Whether the team is stopped: its keys, and its agents as callers, are refused, and
+            roles in it count for nothing. Its agents can be called as before.
+
+            ```proto
+            bool disabled = 7;
+            ```
+        rollout:
+            Which replicas serve the change. Set in answers to UpdateTeam unless the replicas
+            could not be asked. Output only.
+
+            ```proto
+            optional signalbox.rollout.v1.Rollout rollout = 8;
+            ```
     """
 
-    __slots__ = ("name", "uid", "display_name", "etag", "create_time", "update_time")
+    __slots__ = ("name", "uid", "display_name", "etag", "create_time", "update_time", "disabled", "rollout")
 
     if TYPE_CHECKING:
 
@@ -84,6 +101,8 @@ class Team(Message[_TeamFields]):
             etag: str = "",
             create_time: Timestamp | None = None,
             update_time: Timestamp | None = None,
+            disabled: bool = False,
+            rollout: Rollout | None = None,
         ) -> None:
             pass
 
@@ -93,13 +112,16 @@ class Team(Message[_TeamFields]):
         etag: str
         create_time: Timestamp | None
         update_time: Timestamp | None
+        disabled: bool
+        rollout: Rollout | None
 
 
 _DESC = file_desc(
-    b'\n signalbox/identity/v1/team.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xa1\x02\n\x04Team\x12:\n\x04name\x18\x01 \x01(\tR\x04nameB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12+\n\x0cdisplay_name\x18\x03 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\x04etag\x18\x04 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTimeB\xe5\x01\n\x19com.signalbox.identity.v1B\tTeamProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3',
+    b'\n signalbox/identity/v1/team.proto\x12\x15signalbox.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a"signalbox/rollout/v1/rollout.proto"\xf6\x02\n\x04Team\x12:\n\x04name\x18\x01 \x01(\tR\x04nameB&\xbaH#r!2\x1f^(teams/[a-z][a-z0-9-]{0,62})?$\x12\x19\n\x03uid\x18\x02 \x01(\tR\x03uidB\x07\xbaH\x04r\x02\x18$\x12+\n\x0cdisplay_name\x18\x03 \x01(\tR\x0bdisplayNameB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\x04etag\x18\x04 \x01(\tR\x04etagB\x07\xbaH\x04r\x02\x18@\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nupdateTime\x12\x1a\n\x08disabled\x18\x07 \x01(\x08R\x08disabled\x127\n\x07rollout\x18\x08 \x01(\x0b2\x1d.signalbox.rollout.v1.RolloutR\x07rolloutB\xe5\x01\n\x19com.signalbox.identity.v1B\tTeamProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/identity/v1;identityv1\xa2\x02\x03SIX\xaa\x02\x15Signalbox.Identity.V1\xca\x02\x15Signalbox\\Identity\\V1\xe2\x02!Signalbox\\Identity\\V1\\GPBMetadata\xea\x02\x17Signalbox::Identity::V1b\x06proto3',
     [
         validate_pb.desc(),
         timestamp_pb.desc(),
+        rollout_pb.desc(),
     ],
     {
         "Team": Team,

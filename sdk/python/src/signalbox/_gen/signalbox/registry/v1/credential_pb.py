@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
 
-_CredentialFields: TypeAlias = Literal["bearer", "api_key", "basic", "oauth2", "aws_sigv4", "google", "entra", "extra_origins", "sent_to", "fingerprint", "set_time"]
+_CredentialFields: TypeAlias = Literal["bearer", "api_key", "basic", "oauth2", "aws_sigv4", "google", "entra", "identity_token", "token_exchange", "extra_origins", "sent_to", "fingerprint", "set_time"]
 
 class Credential(Message[_CredentialFields]):
     """
@@ -61,7 +61,7 @@ class Credential(Message[_CredentialFields]):
             ```
         fingerprint:
             Tells one secret from the next and nothing else of it: it changes when the secret
-            does. Output only.
+            does. Empty for identity tokens, which have none. Output only.
 
             ```proto
             string fingerprint = 10;
@@ -81,7 +81,7 @@ class Credential(Message[_CredentialFields]):
         def __init__(
             self,
             *,
-            scheme: Oneof[Literal["bearer"], BearerToken] | Oneof[Literal["api_key"], ApiKeyHeader] | Oneof[Literal["basic"], BasicAuthentication] | Oneof[Literal["oauth2"], OAuth2ClientCredentials] | Oneof[Literal["aws_sigv4"], AwsSigV4] | Oneof[Literal["google"], GoogleServiceAccount] | Oneof[Literal["entra"], EntraApplication] | None = None,
+            scheme: Oneof[Literal["bearer"], BearerToken] | Oneof[Literal["api_key"], ApiKeyHeader] | Oneof[Literal["basic"], BasicAuthentication] | Oneof[Literal["oauth2"], OAuth2ClientCredentials] | Oneof[Literal["aws_sigv4"], AwsSigV4] | Oneof[Literal["google"], GoogleServiceAccount] | Oneof[Literal["entra"], EntraApplication] | Oneof[Literal["identity_token"], IdentityToken] | Oneof[Literal["token_exchange"], TokenExchange] | None = None,
             extra_origins: list[str] | None = None,
             sent_to: list[str] | None = None,
             fingerprint: str = "",
@@ -89,7 +89,7 @@ class Credential(Message[_CredentialFields]):
         ) -> None:
             pass
 
-        scheme: Oneof[Literal["bearer"], BearerToken] | Oneof[Literal["api_key"], ApiKeyHeader] | Oneof[Literal["basic"], BasicAuthentication] | Oneof[Literal["oauth2"], OAuth2ClientCredentials] | Oneof[Literal["aws_sigv4"], AwsSigV4] | Oneof[Literal["google"], GoogleServiceAccount] | Oneof[Literal["entra"], EntraApplication] | None
+        scheme: Oneof[Literal["bearer"], BearerToken] | Oneof[Literal["api_key"], ApiKeyHeader] | Oneof[Literal["basic"], BasicAuthentication] | Oneof[Literal["oauth2"], OAuth2ClientCredentials] | Oneof[Literal["aws_sigv4"], AwsSigV4] | Oneof[Literal["google"], GoogleServiceAccount] | Oneof[Literal["entra"], EntraApplication] | Oneof[Literal["identity_token"], IdentityToken] | Oneof[Literal["token_exchange"], TokenExchange] | None
         extra_origins: list[str]
         sent_to: list[str]
         fingerprint: str
@@ -479,6 +479,160 @@ class EntraApplication(Message[_EntraApplicationFields]):
         scopes: list[str]
         authority: str
 
+_IdentityTokenFields: TypeAlias = Literal["header", "audience"]
+
+class IdentityToken(Message[_IdentityTokenFields]):
+    """
+    IdentityToken is a JSON Web Token of the gateway's own, ES256, that the agent verifies with
+    the keys at /.well-known/jwks.json. It is valid for 5 minutes. Its claims: "iss", the
+    gateway's public URL; "aud", whom it is for; "sub", the name of the caller, such as
+    "users/okta~ada", "agents/planner", "teams/research/keys/ci", or "gateway" for what the
+    gateway asks by itself; "signalbox.dev/kind" (user, agent, key, admin, gateway),
+    "signalbox.dev/uid" and "signalbox.dev/team" of the caller; "iat", "nbf", "exp" and "jti".
+
+    ```proto
+    message signalbox.registry.v1.IdentityToken
+    ```
+
+    Attributes:
+        header:
+            Name of the header; empty means "Authorization". In that one the token follows
+            "Bearer ", in others it stands alone.
+
+            ```proto
+            string header = 1;
+            ```
+        audience:
+            Whom the token is for, as "aud". Empty means the agent's name, "agents/{agent}". Else
+            it must be the origin that all of the agent's endpoints have, for example
+            "https://agents.example.com".
+
+            ```proto
+            string audience = 2;
+            ```
+    """
+
+    __slots__ = ("header", "audience")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            header: str = "",
+            audience: str = "",
+        ) -> None:
+            pass
+
+        header: str
+        audience: str
+
+_TokenExchangeFields: TypeAlias = Literal["token_url", "client_id", "client_secret", "scopes", "audience", "resource", "client_authentication", "subject_token_type", "requested_token_type", "actor_token"]
+
+class TokenExchange(Message[_TokenExchangeFields]):
+    """
+    TokenExchange asks an authorization server for a token in exchange for the caller's own
+    (RFC 8693). Callers without a token, such as those with API keys, are refused. A caller's
+    token is shown only to token endpoints of the origin that its issuer has.
+
+    ```proto
+    message signalbox.registry.v1.TokenExchange
+    ```
+
+    Attributes:
+        token_url:
+            The server's token endpoint. Dialled only where agents may be dialled.
+
+            ```proto
+            string token_url = 1;
+            ```
+        client_id:
+            The gateway's id at the server.
+
+            ```proto
+            string client_id = 2;
+            ```
+        client_secret:
+            The gateway's secret at the server. Input only.
+
+            ```proto
+            string client_secret = 3;
+            ```
+        scopes:
+            What the token is to be good for.
+
+            ```proto
+            repeated string scopes = 4;
+            ```
+        audience:
+            Sent as "audience" when it is not empty: the agent's name at the server.
+
+            ```proto
+            string audience = 5;
+            ```
+        resource:
+            Sent as "resource" when it is not empty: the agent's address, an absolute URI.
+
+            ```proto
+            string resource = 6;
+            ```
+        client_authentication:
+            How id and secret are sent; unspecified means AUTO.
+
+            ```proto
+            signalbox.registry.v1.ClientAuthentication client_authentication = 7;
+            ```
+        subject_token_type:
+            What the callers' tokens are said to be; unspecified means JWT.
+
+            ```proto
+            signalbox.registry.v1.TokenType subject_token_type = 8;
+            ```
+        requested_token_type:
+            What is asked for; unspecified leaves it to the server.
+
+            ```proto
+            signalbox.registry.v1.TokenType requested_token_type = 9;
+            ```
+        actor_token:
+            Show the server an identity token of the gateway as the actor.
+
+            ```proto
+            bool actor_token = 10;
+            ```
+    """
+
+    __slots__ = ("token_url", "client_id", "client_secret", "scopes", "audience", "resource", "client_authentication", "subject_token_type", "requested_token_type", "actor_token")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            token_url: str = "",
+            client_id: str = "",
+            client_secret: str = "",
+            scopes: list[str] | None = None,
+            audience: str = "",
+            resource: str = "",
+            client_authentication: ClientAuthentication | None = None,
+            subject_token_type: TokenType | None = None,
+            requested_token_type: TokenType | None = None,
+            actor_token: bool = False,
+        ) -> None:
+            pass
+
+        token_url: str
+        client_id: str
+        client_secret: str
+        scopes: list[str]
+        audience: str
+        resource: str
+        client_authentication: ClientAuthentication
+        subject_token_type: TokenType
+        requested_token_type: TokenType
+        actor_token: bool
+
 _TransportSecurityFields: TypeAlias = Literal["ca_certificates", "client_certificate", "client_key", "server_name", "client_certificate_sha256", "client_certificate_expire_time"]
 
 class TransportSecurity(Message[_TransportSecurityFields]):
@@ -596,9 +750,49 @@ class ClientAuthentication(Enum):
     HEADER = 2
     BODY = 3
 
+class TokenType(Enum):
+    """
+    TokenType is a type of tokens, of section 3 of RFC 8693.
+
+    ```proto
+    enum signalbox.registry.v1.TokenType
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            Not given.
+
+            ```proto
+            TOKEN_TYPE_UNSPECIFIED = 0
+            ```
+        ACCESS_TOKEN:
+            "urn:ietf:params:oauth:token-type:access_token".
+
+            ```proto
+            TOKEN_TYPE_ACCESS_TOKEN = 1
+            ```
+        ID_TOKEN:
+            "urn:ietf:params:oauth:token-type:id_token".
+
+            ```proto
+            TOKEN_TYPE_ID_TOKEN = 2
+            ```
+        JWT:
+            "urn:ietf:params:oauth:token-type:jwt".
+
+            ```proto
+            TOKEN_TYPE_JWT = 3
+            ```
+    """
+
+    UNSPECIFIED = 0
+    ACCESS_TOKEN = 1
+    ID_TOKEN = 2
+    JWT = 3
+
 
 _DESC = file_desc(
-    b'\n&signalbox/registry/v1/credential.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xcb\x05\n\nCredential\x12<\n\x06bearer\x18\x01 \x01(\x0b2".signalbox.registry.v1.BearerTokenH\x00R\x06bearer\x12>\n\x07api_key\x18\x02 \x01(\x0b2#.signalbox.registry.v1.ApiKeyHeaderH\x00R\x06apiKey\x12B\n\x05basic\x18\x03 \x01(\x0b2*.signalbox.registry.v1.BasicAuthenticationH\x00R\x05basic\x12H\n\x06oauth2\x18\x04 \x01(\x0b2..signalbox.registry.v1.OAuth2ClientCredentialsH\x00R\x06oauth2\x12>\n\taws_sigv4\x18\x05 \x01(\x0b2\x1f.signalbox.registry.v1.AwsSigV4H\x00R\x08awsSigv4\x12E\n\x06google\x18\x06 \x01(\x0b2+.signalbox.registry.v1.GoogleServiceAccountH\x00R\x06google\x12?\n\x05entra\x18\x07 \x01(\x0b2\'.signalbox.registry.v1.EntraApplicationH\x00R\x05entra\x12L\n\rextra_origins\x18\x08 \x03(\tR\x0cextraOriginsB\'\xbaH$\x92\x01!\x10\x10\x18\x01"\x1br\x19\x18\xac\x022\x14^https?://[^/?#\\s]+$\x12(\n\x07sent_to\x18\t \x03(\tR\x06sentToB\x0f\xbaH\x0c\x92\x01\t\x10P"\x05r\x03\x18\xb4\x10\x12)\n\x0bfingerprint\x18\n \x01(\tR\x0bfingerprintB\x07\xbaH\x04r\x02\x18@\x125\n\x08set_time\x18\x0b \x01(\x0b2\x1a.google.protobuf.TimestampR\x07setTimeB\x0f\n\x06scheme\x12\x05\xbaH\x02\x08\x01"1\n\x0bBearerToken\x12"\n\x05token\x18\x01 \x01(\tR\x05tokenB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01"v\n\x0cApiKeyHeader\x12B\n\x06header\x18\x01 \x01(\tR\x06headerB*\xbaH\'r%2#^[A-Za-z0-9!#$%&\'*+.^_`|~-]{1,100}$\x12"\n\x05value\x18\x02 \x01(\tR\x05valueB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01"o\n\x13BasicAuthentication\x12/\n\x08username\x18\x01 \x01(\tR\x08usernameB\x13\xbaH\x10r\x0e\x10\x01\x18\xac\x022\x07^[^:]+$\x12\'\n\x08password\x18\x02 \x01(\tR\x08passwordB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80 "\xee\x02\n\x17OAuth2ClientCredentials\x128\n\ttoken_url\x18\x01 \x01(\tR\x08tokenUrlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12\'\n\tclient_id\x18\x02 \x01(\tR\x08clientIdB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x121\n\rclient_secret\x18\x03 \x01(\tR\x0cclientSecretB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01\x12+\n\x06scopes\x18\x04 \x03(\tR\x06scopesB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01"\x07r\x05\x10\x01\x18\xf4\x03\x12$\n\x08audience\x18\x05 \x01(\tR\x08audienceB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12j\n\x15client_authentication\x18\x06 \x01(\x0e2+.signalbox.registry.v1.ClientAuthenticationR\x14clientAuthenticationB\x08\xbaH\x05\x82\x01\x02\x10\x01"\x9e\x02\n\x08AwsSigV4\x120\n\x06region\x18\x01 \x01(\tR\x06regionB\x18\xbaH\x15r\x132\x11^[a-z0-9-]{1,64}$\x122\n\x07service\x18\x02 \x01(\tR\x07serviceB\x18\xbaH\x15r\x132\x11^[a-z0-9-]{1,64}$\x12@\n\raccess_key_id\x18\x03 \x01(\tR\x0baccessKeyIdB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{1,128}$\x127\n\x11secret_access_key\x18\x04 \x01(\tR\x0fsecretAccessKeyB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80 \x121\n\rsession_token\x18\x05 \x01(\tR\x0csessionTokenB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01"\x96\x02\n\x14GoogleServiceAccount\x12\'\n\x08key_json\x18\x01 \x01(\tR\x07keyJsonB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01\x12+\n\x06scopes\x18\x02 \x03(\tR\x06scopesB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01"\x07r\x05\x10\x01\x18\xf4\x03\x12$\n\x08audience\x18\x03 \x01(\tR\x08audienceB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12+\n\x0cclient_email\x18\x04 \x01(\tR\x0bclientEmailB\x08\xbaH\x05r\x03\x18\xf4\x03\x12.\n\x0eprivate_key_id\x18\x05 \x01(\tR\x0cprivateKeyIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12%\n\ttoken_url\x18\x06 \x01(\tR\x08tokenUrlB\x08\xbaH\x05r\x03\x18\xd0\x0f"\x95\x02\n\x10EntraApplication\x125\n\x06tenant\x18\x01 \x01(\tR\x06tenantB\x1d\xbaH\x1ar\x182\x16^[A-Za-z0-9.-]{1,253}$\x12\'\n\tclient_id\x18\x02 \x01(\tR\x08clientIdB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x121\n\rclient_secret\x18\x03 \x01(\tR\x0cclientSecretB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01\x12-\n\x06scopes\x18\x04 \x03(\tR\x06scopesB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10@\x18\x01"\x07r\x05\x10\x01\x18\xf4\x03\x12?\n\tauthority\x18\x05 \x01(\tR\tauthorityB!\xbaH\x1er\x1c\x18\xac\x022\x17^(https?://[^/?#\\s]+)?$"\xb0\x03\n\x11TransportSecurity\x122\n\x0fca_certificates\x18\x01 \x01(\tR\x0ecaCertificatesB\t\xbaH\x06r\x04(\x80\x80\x10\x128\n\x12client_certificate\x18\x02 \x01(\tR\x11clientCertificateB\t\xbaH\x06r\x04(\x80\x80\x04\x12+\n\nclient_key\x18\x03 \x01(\tR\tclientKeyB\x0c\x80\x01\x01\xbaH\x06r\x04(\x80\x80\x04\x12Z\n\x0bserver_name\x18\x04 \x01(\tR\nserverNameB9\xbaH6r422^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)?$\x12C\n\x19client_certificate_sha256\x18\x05 \x01(\tR\x17clientCertificateSha256B\x07\xbaH\x04r\x02\x18@\x12_\n\x1eclient_certificate_expire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\x1bclientCertificateExpireTime*\x9f\x01\n\x14ClientAuthentication\x12%\n!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1e\n\x1aCLIENT_AUTHENTICATION_AUTO\x10\x01\x12 \n\x1cCLIENT_AUTHENTICATION_HEADER\x10\x02\x12\x1e\n\x1aCLIENT_AUTHENTICATION_BODY\x10\x03B\xeb\x01\n\x19com.signalbox.registry.v1B\x0fCredentialProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3',
+    b'\n&signalbox/registry/v1/credential.proto\x12\x15signalbox.registry.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xe9\x06\n\nCredential\x12<\n\x06bearer\x18\x01 \x01(\x0b2".signalbox.registry.v1.BearerTokenH\x00R\x06bearer\x12>\n\x07api_key\x18\x02 \x01(\x0b2#.signalbox.registry.v1.ApiKeyHeaderH\x00R\x06apiKey\x12B\n\x05basic\x18\x03 \x01(\x0b2*.signalbox.registry.v1.BasicAuthenticationH\x00R\x05basic\x12H\n\x06oauth2\x18\x04 \x01(\x0b2..signalbox.registry.v1.OAuth2ClientCredentialsH\x00R\x06oauth2\x12>\n\taws_sigv4\x18\x05 \x01(\x0b2\x1f.signalbox.registry.v1.AwsSigV4H\x00R\x08awsSigv4\x12E\n\x06google\x18\x06 \x01(\x0b2+.signalbox.registry.v1.GoogleServiceAccountH\x00R\x06google\x12?\n\x05entra\x18\x07 \x01(\x0b2\'.signalbox.registry.v1.EntraApplicationH\x00R\x05entra\x12M\n\x0eidentity_token\x18\x0c \x01(\x0b2$.signalbox.registry.v1.IdentityTokenH\x00R\ridentityToken\x12M\n\x0etoken_exchange\x18\r \x01(\x0b2$.signalbox.registry.v1.TokenExchangeH\x00R\rtokenExchange\x12L\n\rextra_origins\x18\x08 \x03(\tR\x0cextraOriginsB\'\xbaH$\x92\x01!\x10\x10\x18\x01"\x1br\x19\x18\xac\x022\x14^https?://[^/?#\\s]+$\x12(\n\x07sent_to\x18\t \x03(\tR\x06sentToB\x0f\xbaH\x0c\x92\x01\t\x10P"\x05r\x03\x18\xb4\x10\x12)\n\x0bfingerprint\x18\n \x01(\tR\x0bfingerprintB\x07\xbaH\x04r\x02\x18@\x125\n\x08set_time\x18\x0b \x01(\x0b2\x1a.google.protobuf.TimestampR\x07setTimeB\x0f\n\x06scheme\x12\x05\xbaH\x02\x08\x01"1\n\x0bBearerToken\x12"\n\x05token\x18\x01 \x01(\tR\x05tokenB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01"v\n\x0cApiKeyHeader\x12B\n\x06header\x18\x01 \x01(\tR\x06headerB*\xbaH\'r%2#^[A-Za-z0-9!#$%&\'*+.^_`|~-]{1,100}$\x12"\n\x05value\x18\x02 \x01(\tR\x05valueB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01"o\n\x13BasicAuthentication\x12/\n\x08username\x18\x01 \x01(\tR\x08usernameB\x13\xbaH\x10r\x0e\x10\x01\x18\xac\x022\x07^[^:]+$\x12\'\n\x08password\x18\x02 \x01(\tR\x08passwordB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80 "\xee\x02\n\x17OAuth2ClientCredentials\x128\n\ttoken_url\x18\x01 \x01(\tR\x08tokenUrlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12\'\n\tclient_id\x18\x02 \x01(\tR\x08clientIdB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x121\n\rclient_secret\x18\x03 \x01(\tR\x0cclientSecretB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01\x12+\n\x06scopes\x18\x04 \x03(\tR\x06scopesB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01"\x07r\x05\x10\x01\x18\xf4\x03\x12$\n\x08audience\x18\x05 \x01(\tR\x08audienceB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12j\n\x15client_authentication\x18\x06 \x01(\x0e2+.signalbox.registry.v1.ClientAuthenticationR\x14clientAuthenticationB\x08\xbaH\x05\x82\x01\x02\x10\x01"\x9e\x02\n\x08AwsSigV4\x120\n\x06region\x18\x01 \x01(\tR\x06regionB\x18\xbaH\x15r\x132\x11^[a-z0-9-]{1,64}$\x122\n\x07service\x18\x02 \x01(\tR\x07serviceB\x18\xbaH\x15r\x132\x11^[a-z0-9-]{1,64}$\x12@\n\raccess_key_id\x18\x03 \x01(\tR\x0baccessKeyIdB\x1c\xbaH\x19r\x172\x15^[A-Za-z0-9_]{1,128}$\x127\n\x11secret_access_key\x18\x04 \x01(\tR\x0fsecretAccessKeyB\x0b\x80\x01\x01\xbaH\x05r\x03\x18\x80 \x121\n\rsession_token\x18\x05 \x01(\tR\x0csessionTokenB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01"\x96\x02\n\x14GoogleServiceAccount\x12\'\n\x08key_json\x18\x01 \x01(\tR\x07keyJsonB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01\x12+\n\x06scopes\x18\x02 \x03(\tR\x06scopesB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01"\x07r\x05\x10\x01\x18\xf4\x03\x12$\n\x08audience\x18\x03 \x01(\tR\x08audienceB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12+\n\x0cclient_email\x18\x04 \x01(\tR\x0bclientEmailB\x08\xbaH\x05r\x03\x18\xf4\x03\x12.\n\x0eprivate_key_id\x18\x05 \x01(\tR\x0cprivateKeyIdB\x08\xbaH\x05r\x03\x18\xc8\x01\x12%\n\ttoken_url\x18\x06 \x01(\tR\x08tokenUrlB\x08\xbaH\x05r\x03\x18\xd0\x0f"\x95\x02\n\x10EntraApplication\x125\n\x06tenant\x18\x01 \x01(\tR\x06tenantB\x1d\xbaH\x1ar\x182\x16^[A-Za-z0-9.-]{1,253}$\x12\'\n\tclient_id\x18\x02 \x01(\tR\x08clientIdB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x121\n\rclient_secret\x18\x03 \x01(\tR\x0cclientSecretB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01\x12-\n\x06scopes\x18\x04 \x03(\tR\x06scopesB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10@\x18\x01"\x07r\x05\x10\x01\x18\xf4\x03\x12?\n\tauthority\x18\x05 \x01(\tR\tauthorityB!\xbaH\x1er\x1c\x18\xac\x022\x17^(https?://[^/?#\\s]+)?$"\x94\x01\n\rIdentityToken\x12B\n\x06header\x18\x01 \x01(\tR\x06headerB*\xbaH\'r%2#^[A-Za-z0-9!#$%&\'*+.^_`|~-]{0,100}$\x12?\n\x08audience\x18\x02 \x01(\tR\x08audienceB#\xbaH r\x1e\x18\xac\x022\x19^(https?://[^/?#\\s]+/?)?$"\xe3\x04\n\rTokenExchange\x128\n\ttoken_url\x18\x01 \x01(\tR\x08tokenUrlB\x1b\xbaH\x18r\x16\x18\xd0\x0f2\x11^https?://[^\\s]+$\x12\'\n\tclient_id\x18\x02 \x01(\tR\x08clientIdB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x121\n\rclient_secret\x18\x03 \x01(\tR\x0cclientSecretB\x0c\x80\x01\x01\xbaH\x06r\x04\x18\x80\x80\x01\x12+\n\x06scopes\x18\x04 \x03(\tR\x06scopesB\x13\xbaH\x10\x92\x01\r\x10@\x18\x01"\x07r\x05\x10\x01\x18\xf4\x03\x12$\n\x08audience\x18\x05 \x01(\tR\x08audienceB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12$\n\x08resource\x18\x06 \x01(\tR\x08resourceB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12j\n\x15client_authentication\x18\x07 \x01(\x0e2+.signalbox.registry.v1.ClientAuthenticationR\x14clientAuthenticationB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12X\n\x12subject_token_type\x18\x08 \x01(\x0e2 .signalbox.registry.v1.TokenTypeR\x10subjectTokenTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\\\n\x14requested_token_type\x18\t \x01(\x0e2 .signalbox.registry.v1.TokenTypeR\x12requestedTokenTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x0bactor_token\x18\n \x01(\x08R\nactorToken"\xb0\x03\n\x11TransportSecurity\x122\n\x0fca_certificates\x18\x01 \x01(\tR\x0ecaCertificatesB\t\xbaH\x06r\x04(\x80\x80\x10\x128\n\x12client_certificate\x18\x02 \x01(\tR\x11clientCertificateB\t\xbaH\x06r\x04(\x80\x80\x04\x12+\n\nclient_key\x18\x03 \x01(\tR\tclientKeyB\x0c\x80\x01\x01\xbaH\x06r\x04(\x80\x80\x04\x12Z\n\x0bserver_name\x18\x04 \x01(\tR\nserverNameB9\xbaH6r422^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)?$\x12C\n\x19client_certificate_sha256\x18\x05 \x01(\tR\x17clientCertificateSha256B\x07\xbaH\x04r\x02\x18@\x12_\n\x1eclient_certificate_expire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\x1bclientCertificateExpireTime*\x9f\x01\n\x14ClientAuthentication\x12%\n!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1e\n\x1aCLIENT_AUTHENTICATION_AUTO\x10\x01\x12 \n\x1cCLIENT_AUTHENTICATION_HEADER\x10\x02\x12\x1e\n\x1aCLIENT_AUTHENTICATION_BODY\x10\x03*q\n\tTokenType\x12\x1a\n\x16TOKEN_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17TOKEN_TYPE_ACCESS_TOKEN\x10\x01\x12\x17\n\x13TOKEN_TYPE_ID_TOKEN\x10\x02\x12\x12\n\x0eTOKEN_TYPE_JWT\x10\x03B\xeb\x01\n\x19com.signalbox.registry.v1B\x0fCredentialProtoP\x01ZGgithub.com/signalbox-dev/signalbox/gen/signalbox/registry/v1;registryv1\xa2\x02\x03SRX\xaa\x02\x15Signalbox.Registry.V1\xca\x02\x15Signalbox\\Registry\\V1\xe2\x02!Signalbox\\Registry\\V1\\GPBMetadata\xea\x02\x17Signalbox::Registry::V1b\x06proto3',
     [
         validate_pb.desc(),
         timestamp_pb.desc(),
@@ -612,8 +806,11 @@ _DESC = file_desc(
         "AwsSigV4": AwsSigV4,
         "GoogleServiceAccount": GoogleServiceAccount,
         "EntraApplication": EntraApplication,
+        "IdentityToken": IdentityToken,
+        "TokenExchange": TokenExchange,
         "TransportSecurity": TransportSecurity,
         "ClientAuthentication": ClientAuthentication,
+        "TokenType": TokenType,
     },
 )
 

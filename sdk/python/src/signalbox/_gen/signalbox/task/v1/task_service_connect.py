@@ -41,8 +41,9 @@ class TaskService(Protocol):
         AdoptTasks gives tasks and contexts of an agent that nobody owns to an owner, all in
         one transaction. It never takes anything from an owner. Repeating it changes nothing.
 
-        The caller must be allowed to change the agent. Who is not an admin may give to keys
-        of its own team only. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
+        The caller must be allowed to adopt tasks there, as those are who may change the agent.
+        It may give to itself and to keys and agents of its own team; to others only when it
+        may change them. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
         another; INVALID_ARGUMENT when it is FAIL and an id is none.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
@@ -124,8 +125,9 @@ class TaskServiceClient(ConnectClient):
         AdoptTasks gives tasks and contexts of an agent that nobody owns to an owner, all in
         one transaction. It never takes anything from an owner. Repeating it changes nothing.
 
-        The caller must be allowed to change the agent. Who is not an admin may give to keys
-        of its own team only. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
+        The caller must be allowed to adopt tasks there, as those are who may change the agent.
+        It may give to itself and to keys and agents of its own team; to others only when it
+        may change them. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
         another; INVALID_ARGUMENT when it is FAIL and an id is none.
         """
         return await self.execute_unary(
@@ -179,8 +181,9 @@ class TaskServiceSync(Protocol):
         AdoptTasks gives tasks and contexts of an agent that nobody owns to an owner, all in
         one transaction. It never takes anything from an owner. Repeating it changes nothing.
 
-        The caller must be allowed to change the agent. Who is not an admin may give to keys
-        of its own team only. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
+        The caller must be allowed to adopt tasks there, as those are who may change the agent.
+        It may give to itself and to keys and agents of its own team; to others only when it
+        may change them. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
         another; INVALID_ARGUMENT when it is FAIL and an id is none.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
@@ -260,8 +263,9 @@ class TaskServiceClientSync(ConnectClientSync):
         AdoptTasks gives tasks and contexts of an agent that nobody owns to an owner, all in
         one transaction. It never takes anything from an owner. Repeating it changes nothing.
 
-        The caller must be allowed to change the agent. Who is not an admin may give to keys
-        of its own team only. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
+        The caller must be allowed to adopt tasks there, as those are who may change the agent.
+        It may give to itself and to keys and agents of its own team; to others only when it
+        may change them. ALREADY_EXISTS when conflict_mode is FAIL and an id belongs to
         another; INVALID_ARGUMENT when it is FAIL and an id is none.
         """
         return self.execute_unary(

@@ -1,0 +1,25 @@
+package snapshot
+
+import (
+	"slices"
+
+	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
+)
+
+// Held returns the roles that a principal holds of those that it was given, and the teams
+// in which it holds one, in order: those in teams that are disabled or gone drop out.
+// What is served now and what is made of the history go by this one rule.
+func Held(given []identity.RoleIn, active func(team string) bool) (roles []policy.UID, teams []string) {
+	for _, r := range given {
+		if r.Team != "" && !active(r.Team) {
+			continue
+		}
+		roles = append(roles, policy.Role(r.Role).UID(r.Team))
+		if r.Team != "" && !slices.Contains(teams, r.Team) {
+			teams = append(teams, r.Team)
+		}
+	}
+	slices.Sort(teams)
+	return roles, teams
+}
