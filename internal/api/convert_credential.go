@@ -15,7 +15,7 @@ const (
 	fieldCredential        = "credential"
 	fieldTransportSecurity = "transport_security"
 	prefixClientAuth       = "CLIENT_AUTHENTICATION_"
-	prefixTokenType        = "TOKEN_TYPE_" //nolint:gosec // a name and no credential
+	prefixTokenType        = "TOKEN_TYPE_"
 )
 
 // credentialToProto shows all of a credential but its secrets.

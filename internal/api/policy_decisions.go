@@ -110,6 +110,10 @@ func (h policyHandler) ReplayPolicy(
 	if err != nil {
 		return err
 	}
+	// Headers go out at once: to read the history may take a while.
+	if err := stream.Send(nil); err != nil {
+		return err
+	}
 	call := interceptor.FromContext(ctx)
 	confirmed := h.clock.Now()
 	result, err := h.policies.Replay(ctx, &call.Principal, admin.ReplayRequest{

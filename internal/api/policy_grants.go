@@ -81,13 +81,16 @@ func (h policyHandler) selected(agents *policy.Selector) (asked, error) {
 func (h policyHandler) grant(ctx context.Context, action policy.Action, name string) (admin.Grant, error) {
 	id := lastPart(name)
 	g, err := h.policies.Grant(ctx, id)
-	if errors.Is(err, admin.ErrGrantNotFound) {
-		return admin.Grant{}, hiddenGrant(id)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, admin.ErrGrantNotFound) {
 		return admin.Grant{}, err
 	}
-	return g, h.authorize(ctx, action, grantResource(g.ID, g.Team), hiddenGrant(id))
+	if denied := h.authorize(ctx, action, grantResource(id, g.Team), hiddenGrant(id)); denied != nil {
+		return admin.Grant{}, denied
+	}
+	if err != nil {
+		return admin.Grant{}, hiddenGrant(id)
+	}
+	return g, nil
 }
 
 // GetGrant returns one grant.

@@ -7,13 +7,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	auditv1 "github.com/signalbox-dev/signalbox/gen/signalbox/audit/v1"
 	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
+	policyv1 "github.com/signalbox-dev/signalbox/gen/signalbox/policy/v1"
 	"github.com/signalbox-dev/signalbox/internal/audit"
+	"github.com/signalbox-dev/signalbox/internal/policy/admin"
 )
 
 // managed is a call that an admin may make.
@@ -35,6 +39,8 @@ func managedCalls(event string) []managed {
 		registry = "signalbox.registry.v1.RegistryService/"
 		tasks    = "signalbox.task.v1.TaskService/"
 		events   = "signalbox.audit.v1.AuditService/"
+		policies = "signalbox.policy.v1.PolicyService/"
+		text     = `permit (principal, action, resource == Signalbox::Agent::"echo");`
 	)
 	card := `{"name":"Echo","description":"d","supportedInterfaces":[{"url":"http://127.0.0.1:9/rpc","protocolBinding":"JSONRPC","protocolVersion":"1.0"}]}`
 	return []managed{
@@ -82,12 +88,34 @@ func managedCalls(event string) []managed {
 		{method: identity + "DisableUser", body: `{"name":"users/idp~ada"}`, resource: "users/idp~ada", before: true, after: true},
 		{method: identity + "DeleteUser", body: `{"name":"users/idp~ada"}`, resource: "users/idp~ada", before: true},
 		{method: identity + "DeleteIssuer", body: `{"name":"issuers/idp"}`, resource: "issuers/idp", before: true},
+		{method: policies + "ApplyPolicy", body: fmt.Sprintf(`{"policyId":"x","text":%q}`, text), resource: "policies/x", after: true},
+		{method: policies + "ApplyPolicy", body: fmt.Sprintf(`{"policyId":"x","text":%q}`, text), resource: "policies/x", before: true, after: true, unchanged: true},
+		{method: policies + "GetPolicy", body: `{"name":"policies/x"}`, resource: "policies/x"},
+		{method: policies + "ListPolicies", body: `{}`},
+		{method: policies + "UpdatePolicy", body: `{"policy":{"name":"policies/x","mode":"MODE_DISABLED"}}`, resource: "policies/x", before: true, after: true},
+		{method: policies + "UpdatePolicy", body: `{"policy":{"name":"policies/own-team","mode":"MODE_ENFORCE"}}`, resource: "policies/own-team", before: true, after: true, unchanged: true},
+		{method: policies + "RollbackPolicy", body: `{"name":"policies/x","version":"1"}`, resource: "policies/x", before: true, after: true},
+		{method: policies + "ListPolicyVersions", body: `{"parent":"policies/x"}`, resource: "policies/x"},
+		{method: policies + "GetSchema", body: `{}`},
+		{method: policies + "CreateGrant", body: `{"grantId":"g-x","grant":{"principal":"key:teams/x/keys/k","agents":"agent:echo","actions":["invoke"]}}`, resource: "grants/g-x", after: true},
+		{method: policies + "GetGrant", body: `{"name":"grants/g-x"}`, resource: "grants/g-x"},
+		{method: policies + "ListGrants", body: `{}`},
+		{method: policies + "UpdateGrant", body: `{"grant":{"name":"grants/g-x","disabled":true}}`, resource: "grants/g-x", before: true, after: true},
+		{method: policies + "DeleteGrant", body: `{"name":"grants/g-x"}`, resource: "grants/g-x", before: true},
+		{method: policies + "CheckPolicy", body: `{"principal":"key:teams/x/keys/k","action":"invoke","resource":"agent:echo"}`},
+		{method: policies + "GetDecision", body: fmt.Sprintf(`{"name":%q}`, strings.Replace(event, "events/", "decisions/", 1)), resource: strings.Replace(event, "events/", "decisions/", 1)},
+		{method: policies + "ReplayPolicy"},
+		{method: policies + "GetReplay", body: `{"name":"` + keptReplay + `"}`, resource: keptReplay},
+		{method: policies + "DeletePolicy", body: `{"name":"policies/x"}`, resource: "policies/x", before: true},
 		{method: identity + "DisableKey", body: `{"name":"teams/x/keys/k"}`, resource: "teams/x/keys/k", before: true, after: true},
 		{method: registry + "DeleteAgent", body: `{"name":"agents/other"}`, resource: "agents/other", before: true},
 		{method: registry + "DeleteAgent", body: `{"name":"agents/echo"}`, resource: "agents/echo", before: true},
 		{method: identity + "DeleteTeam", body: `{"name":"teams/x"}`, resource: "teams/x", before: true},
 	}
 }
+
+// keptReplay is a replay that the calls find.
+const keptReplay = "replays/00000000-0000-4000-8000-000000000001"
 
 // methods are all methods that the gateway's own schemas have.
 func methods() []string {
@@ -111,6 +139,18 @@ func methods() []string {
 // make makes the call; a tail is left when it has begun.
 func (c managed) make(t *testing.T, p *plane, secret string) {
 	t.Helper()
+	switch {
+	case strings.HasSuffix(c.method, "/ReplayPolicy"):
+		stream, err := p.as(secret).ReplayPolicy(t.Context(), &policyv1.ReplayPolicyRequest{})
+		must(t, err)
+		for stream.Receive() {
+		}
+		_ = stream.Close()
+		return
+	case strings.HasSuffix(c.method, "/GetReplay"):
+		// An error says that it is there already.
+		_ = p.store.CreateReplay(t.Context(), admin.Replay{UID: uuid.MustParse(strings.TrimPrefix(keptReplay, "replays/")), CreateTime: time.Now()})
+	}
 	if !strings.HasSuffix(c.method, "/TailEvents") {
 		p.post(t, "/"+c.method, "application/json", secret, c.body)
 		return
@@ -137,18 +177,18 @@ func TestRecord_EveryMethodThereIsLeavesOneEvent(t *testing.T) {
 	called := map[string]bool{}
 	for _, c := range managedCalls(event) {
 		called[c.method] = true
-		tail := strings.HasSuffix(c.method, "/TailEvents")
+		tail, stream := strings.HasSuffix(c.method, "/TailEvents"), strings.HasSuffix(c.method, "/ReplayPolicy")
 		p.record.forget()
 		c.make(t, p, adminSecret)
 		e := p.record.one(t)
 		switch {
 		case tail && (e.Outcome != audit.CallerLeft || !e.CallerLeft):
 			t.Errorf("%s: outcome %s, %+v, want that of a caller who left", c.method, e.Outcome, e.Error)
-		case !tail && (e.Outcome != audit.Succeeded || e.Error != nil || e.HTTPStatus != http.StatusOK || e.RequestBytes != int64(len(c.body))):
+		case !tail && (e.Outcome != audit.Succeeded || e.Error != nil || e.HTTPStatus != http.StatusOK || !stream && e.RequestBytes != int64(len(c.body))):
 			t.Errorf("%s: outcome %s, %+v, HTTP %d, %d bytes", c.method, e.Outcome, e.Error, e.HTTPStatus, e.RequestBytes)
 		}
 		if e.Plane != audit.PlaneManagement || e.Method != c.method || e.Caller != "admin" || e.Team != "" || e.SourceAddress != "127.0.0.1" ||
-			!strings.HasPrefix(e.UserAgent, "Go-http") && !tail || e.Dialect != "CONNECT" || e.Duration <= 0 || e.Count != 1 || e.Agent != "" {
+			!strings.HasPrefix(e.UserAgent, "Go-http") && !tail && !stream || e.Dialect != "CONNECT" || e.Duration <= 0 || e.Count != 1 || e.Agent != "" {
 			t.Errorf("%s: event %+v", c.method, e)
 		}
 		if d := e.Decision; d == nil || !d.Permitted || len(d.Rules) == 0 || d.Principal != "key:admin" || d.Action == "" || d.Resource == "" ||
@@ -192,7 +232,7 @@ func TestRecord_EveryRefusalLeavesOneEventThatChangedNothing(t *testing.T) {
 			continue
 		}
 		done[c.method] = true
-		tail := strings.HasSuffix(c.method, "/TailEvents")
+		tail := strings.HasSuffix(c.method, "/TailEvents") || strings.HasSuffix(c.method, "/ReplayPolicy")
 
 		// Without a credential, from an address of its own in the record.
 		p.clock.step(1e10)
@@ -228,7 +268,7 @@ func TestRecord_EveryRefusalLeavesOneEventThatChangedNothing(t *testing.T) {
 			t.Errorf("%s of an outsider: there is no decision in the event", c.method)
 		}
 		// Who may read events is not told which there are.
-		if d := e.Decision; d != nil && d.Permitted && !strings.HasSuffix(c.method, "/GetEvent") {
+		if d := e.Decision; d != nil && d.Permitted && !strings.HasSuffix(c.method, "/GetEvent") && !strings.HasSuffix(c.method, "/GetDecision") {
 			t.Errorf("%s of an outsider: decision %+v", c.method, d)
 		}
 		if c.resource != "" && e.Resource != c.resource && !strings.HasSuffix(c.method, "ImportAgent") && !strings.HasSuffix(c.method, "CreateUser") {

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -141,15 +140,20 @@ func CertificateNames(state *tls.ConnectionState) []string {
 }
 
 func namesOf(leaf *x509.Certificate) []string {
-	names := make([]string, 0, len(leaf.URIs)+len(leaf.DNSNames)+len(leaf.EmailAddresses))
+	var names []string
+	add := func(kind, value string) {
+		if name, ok := identity.CertificateName(kind, value); ok {
+			names = append(names, name)
+		}
+	}
 	for _, u := range leaf.URIs {
-		names = append(names, "URI:"+u.String())
+		add("URI", u.String())
 	}
 	for _, name := range leaf.DNSNames {
-		names = append(names, "DNS:"+strings.ToLower(name))
+		add("DNS", name)
 	}
 	for _, address := range leaf.EmailAddresses {
-		names = append(names, "EMAIL:"+strings.ToLower(address))
+		add("EMAIL", address)
 	}
 	return names
 }

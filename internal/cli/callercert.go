@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/pflag"
 )
@@ -62,18 +66,60 @@ func (p *program) useCertificate(s *settings, file fileSettings, path, fileServe
 	if w := openToOthers(found.CertKey); w != "" {
 		s.warnings = append(s.warnings, w)
 	}
-	s.certificate = &cert
+	s.tls.certificate = &cert
 	return nil
 }
 
-// nextForAlert is for gateways that end a handshake because of the certificate of the
-// caller, or because there is none.
-func nextForAlert(s settings) []string {
-	if s.certificate == nil {
-		return []string{"it may want a certificate of its callers: give one with --" + flagCert + " and --" + flagCertKey}
+// handshakes shows a gateway the certificate that it asks for, and remembers that it did.
+type handshakes struct {
+	certificate *tls.Certificate // nil for none
+	asked       atomic.Bool
+}
+
+func (h *handshakes) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		h.asked.Store(true)
+		if h.certificate == nil {
+			return &tls.Certificate{}, nil
+		}
+		// It is shown also when the gateway names other authorities, whose refusal says more
+		// than calling without it.
+		return h.certificate, nil
+	}}
+}
+
+// explain makes the error of a call that got no answer tell of the certificate, if the
+// gateway had asked for one. What TLS says of it does not always arrive: in TLS 1.3 a caller
+// may find the connection gone before it has read why.
+func (h *handshakes) explain(err error, server string) error {
+	var timeout net.Error
+	if !h.asked.Load() || errors.Is(err, context.Canceled) || errors.As(err, &timeout) && timeout.Timeout() {
+		return err // the connection did not end
+	}
+	return &notLetInError{server: server, shown: h.certificate != nil, err: err}
+}
+
+// notLetInError is a connection that ended after the gateway had asked for a certificate.
+type notLetInError struct {
+	server string
+	shown  bool
+	err    error
+}
+
+// Error says what happened.
+func (e *notLetInError) Error() string {
+	return fmt.Sprintf("%s asked for a certificate and ended the connection: %v", e.server, e.err)
+}
+
+// Unwrap returns the cause.
+func (e *notLetInError) Unwrap() error { return e.err }
+
+func (e *notLetInError) next() []string {
+	if !e.shown {
+		return []string{"it wants a certificate of its callers: give one with --" + flagCert + " and --" + flagCertKey}
 	}
 	return []string{
-		"it does not accept the certificate of --" + flagCert + ": its authority must be one of the gateway, its dates right, and its use clientAuth",
+		"it may not accept the certificate of --" + flagCert + ": its authority must be one of the gateway, its dates right, and its use clientAuth",
 		"the gateway's log says more at level debug",
 	}
 }

@@ -80,8 +80,8 @@ func TestSettings_TheCertificateThatIsShown(t *testing.T) {
 				t.Fatal(err)
 			}
 			var serial int64
-			if got.certificate != nil {
-				serial = got.certificate.Leaf.SerialNumber.Int64()
+			if got.tls.certificate != nil {
+				serial = got.tls.certificate.Leaf.SerialNumber.Int64()
 			}
 			if serial != tt.serial || got.key != tt.key {
 				t.Errorf("certificate %d and key %q, want %d and %q", serial, got.key, tt.serial, tt.key)
@@ -89,9 +89,9 @@ func TestSettings_TheCertificateThatIsShown(t *testing.T) {
 			if warnings := strings.Join(got.warnings, "; "); (warnings != "") != (tt.warning != "") || !strings.Contains(warnings, tt.warning) {
 				t.Errorf("warnings %q, want %q", warnings, tt.warning)
 			}
-			transport := newTransport(got)
-			if (transport.TLSClientConfig != nil && transport.TLSClientConfig.GetClientCertificate != nil) != (tt.serial != 0) {
-				t.Error("connections do not show what the settings say")
+			shown, err := newTransport(got).TLSClientConfig.GetClientCertificate(nil)
+			if err != nil || (len(shown.Certificate) > 0) != (tt.serial != 0) || !got.tls.asked.Load() {
+				t.Errorf("connections show %v, %v", shown, err)
 			}
 		})
 	}

@@ -2,13 +2,13 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,13 +75,8 @@ func newManagement(s settings) *management {
 func newTransport(s settings) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as documented
 	t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
-	if s.certificate != nil {
-		t.TLSClientConfig = &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			// It is shown also when the gateway names other authorities, whose refusal says more
-			// than calling without it.
-			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return s.certificate, nil },
-		}
+	if s.tls != nil {
+		t.TLSClientConfig = s.tls.config()
 	}
 	return t
 }
@@ -89,7 +84,7 @@ func newTransport(s settings) *http.Transport {
 // newClient makes a client that calls one gateway with its key, and nobody else.
 func newClient(s settings, next http.RoundTripper) *http.Client {
 	return &http.Client{
-		Transport: &bearer{server: s.server, key: s.key, next: next},
+		Transport: &bearer{server: s.server, key: s.key, tls: s.tls, next: next},
 		// The transport makes errors of redirects; should one get past it, it ends here.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -98,6 +93,8 @@ func newClient(s settings, next http.RoundTripper) *http.Client {
 // bearer adds the key to each request to the server that the key is for.
 type bearer struct {
 	server, key string
+	tls         *handshakes // nil when they are no matter
+	answered    atomic.Bool // whoever has answered lets the caller in
 	next        http.RoundTripper
 }
 
@@ -111,8 +108,12 @@ func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp, err := b.next.RoundTrip(r)
 	if err != nil {
+		if b.tls != nil && !b.answered.Load() {
+			err = b.tls.explain(err, b.server)
+		}
 		return nil, err
 	}
+	b.answered.Store(true)
 	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
 		_ = resp.Body.Close() // nothing in it is wanted
 		if u, err := resp.Location(); err == nil {

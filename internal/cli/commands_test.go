@@ -269,7 +269,7 @@ func TestCompletion_KnowsCommandsValuesAndNames(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{""}, []string{"agents", "bench", "call", "completion", "demo", "events", "keys", "migrate", "serve", "teams", "version"}},
+		{[]string{""}, []string{"agents", "bench", "call", "completion", "demo", "events", "issuers", "keys", "migrate", "roles", "serve", "teams", "users", "version"}},
 		{[]string{"agents", ""}, []string{"create", "delete", "get", "import", "list", "update"}},
 		{[]string{"agents", "list", "-o", ""}, []string{"table", "json", "yaml"}},
 		{[]string{"agents", "create", "x", "--visibility", ""}, []string{"private", "team", "organization", "public"}},

@@ -31,7 +31,7 @@ const (
 	flagAWS             = "credential-aws"
 	flagGoogle          = "credential-google"
 	flagEntra           = "credential-entra"
-	flagIdentity        = "credential-identity-token" //nolint:gosec // a name and no credential
+	flagIdentity        = "credential-identity-token"
 	flagExchange        = "credential-exchange"
 	flagScope           = "credential-scope"
 	flagAudience        = "credential-audience"

@@ -150,7 +150,9 @@ methods of management such as UpdateAgent.`,
 // how it came about.
 func (p *program) explanationTable(x *policyv1.Explanation, detail bool) table {
 	t := table{rows: [][]string{{x.GetSummary()}}}
-	add := func(format string, args ...any) { t.rows = append(t.rows, []string{"  " + fmt.Sprintf(format, args...)}) }
+	add := func(format string, args ...any) {
+		t.rows = append(t.rows, []string{"  " + fmt.Sprintf(format, args...)})
+	}
 	if until := x.GetUntilTime(); until != nil {
 		add("until %s", p.moment(until))
 	}

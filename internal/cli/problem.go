@@ -234,6 +234,9 @@ func transportText(err error) string {
 	if e, ok := errors.AsType[*redirectError](err); ok {
 		return e.Error()
 	}
+	if e, ok := errors.AsType[*notLetInError](err); ok {
+		return e.Error()
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Error()
 	}
@@ -250,7 +253,10 @@ func nextForTransport(err error, s settings) []string {
 	var unknownCA x509.UnknownAuthorityError
 	var wrongHost x509.HostnameError
 	var redirect *redirectError
+	var notLetIn *notLetInError
 	switch {
+	case errors.As(err, &notLetIn):
+		return notLetIn.next()
 	case errors.As(err, &redirect):
 		return []string{"the key goes to " + server + " only; if the gateway has another address, name that with --server or SIGNALBOX_SERVER"}
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -268,11 +274,8 @@ func nextForTransport(err error, s settings) []string {
 		return []string{"the command was interrupted; what had been sent may have been done"}
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		switch op.Op {
-		case "listen":
+		if op.Op == "listen" {
 			return nextForListening(op)
-		case "remote error": // an alert of TLS
-			return nextForAlert(s)
 		}
 		return []string{"check the network between here and " + server}
 	}

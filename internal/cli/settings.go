@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -71,8 +70,8 @@ type settings struct {
 	// keyFrom says where the key came from, for errors; withheld says of which key
 	// that exists it was decided not to send it, and why.
 	keyFrom, withheld string
-	// certificate is what the gateway is shown when it asks; nil means none.
-	certificate *tls.Certificate
+	// tls has the certificate that the gateway is shown when it asks.
+	tls *handshakes
 	// warnings are for the user before anything is done.
 	warnings []string
 }
@@ -94,7 +93,7 @@ func (p *program) settings(localKey string) (settings, error) {
 	if err != nil {
 		return settings{}, err
 	}
-	s := settings{}
+	s := settings{tls: &handshakes{}}
 	if warning != "" {
 		s.warnings = append(s.warnings, warning)
 	}
@@ -135,7 +134,7 @@ func (p *program) settings(localKey string) (settings, error) {
 		return settings{}, err
 	}
 	// Who gives a certificate calls by that, not by a key that happens to lie here.
-	if s.key == "" && s.withheld == "" && s.certificate == nil {
+	if s.key == "" && s.withheld == "" && s.tls.certificate == nil {
 		if err := p.useLocalKey(&s, localKey); err != nil {
 			return settings{}, err
 		}

@@ -239,7 +239,7 @@ func (p *program) tasksOwner() *cobra.Command {
 // ownerName returns the resource name of a principal: users and agents by theirs, keys as
 // TEAM/KEY too.
 func ownerName(text string) (string, error) {
-	if strings.HasPrefix(text, "users/") || strings.HasPrefix(text, full(agentsCollection, "")) {
+	if strings.HasPrefix(text, "users/") || strings.HasPrefix(text, "agents/") {
 		return text, nil
 	}
 	return keyName(text, "")

@@ -1,11 +1,14 @@
 package gatewaytest_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,10 +21,12 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
 	registryv1 "github.com/signalbox-dev/signalbox/gen/signalbox/registry/v1"
+	"github.com/signalbox-dev/signalbox/internal/app"
 	"github.com/signalbox-dev/signalbox/internal/config"
 	"github.com/signalbox-dev/signalbox/internal/credential/httpauth/httpauthtest"
 	"github.com/signalbox-dev/signalbox/internal/gatewaytest"
@@ -186,6 +191,39 @@ func TestIdentityToken_KeysForCardsAndForTokensArePublishedAndApart(t *testing.T
 		if k.Use != "sig" || k.Algorithm != "ES256" || !k.IsPublic() || k.KeyID == "" {
 			t.Errorf("published: use %q, alg %q, kid %q", k.Use, k.Algorithm, k.KeyID)
 		}
+	}
+}
+
+// A replica that was given another key-encryption key must not make keys that the others
+// cannot read.
+func TestIdentityToken_AReplicaWithAnotherKeyEncryptionKeyMakesNoKeys(t *testing.T) {
+	g := gatewaytest.Start(t)
+	g.Stop()
+	conn, err := pgx.Connect(t.Context(), g.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	// As it is when the version before made the keys for cards.
+	if _, err := conn.Exec(t.Context(), `DELETE FROM signing_keys WHERE purpose = 'identity-token'`); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Listen, cfg.DatabaseURL, cfg.DataDir = "127.0.0.1:0", config.Secret(g.DSN), t.TempDir()
+	cfg.KEKVariable = config.Secret(base64.StdEncoding.EncodeToString([]byte("another key of exactly 32 bytes!")))
+	if a, err := app.New(t.Context(), cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "key-encryption key") {
+		t.Errorf("it starts: %v, %v", a, err)
+	}
+	var made int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM signing_keys WHERE purpose = 'identity-token'`).Scan(&made); err != nil || made != 0 {
+		t.Errorf("it made %d keys, %v", made, err)
+	}
+	again := gatewaytest.StartOver(t, g.DSN, g.DataDir)
+	if n := len(jwks(t, again).Keys); n != 2 {
+		t.Errorf("%d keys are published, want 2", n)
 	}
 }
 

@@ -29,7 +29,10 @@ func CertificateName(kind, value string) (string, bool) {
 	switch kind {
 	case "URI":
 		u, err := url.Parse(value)
-		return name, err == nil && u.Scheme != "" && (u.Host != "" || u.Opaque != "")
+		if err != nil || u.Scheme == "" || u.Host == "" && u.Opaque == "" {
+			return "", false
+		}
+		return "URI:" + u.String(), true // as those of certificates are written too
 	case "DNS":
 		// Letters of host names are of no case; a dot at the end changes nothing.
 		name = "DNS:" + strings.ToLower(strings.TrimSuffix(value, "."))

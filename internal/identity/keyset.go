@@ -56,8 +56,8 @@ func checkPublicKey(raw json.RawMessage) error {
 	}
 	switch public := key.Key.(type) {
 	case *rsa.PublicKey:
-		if bits := public.N.BitLen(); bits < 2048 || bits > 8192 {
-			return fmt.Errorf("has %d bits; RSA keys need 2048 to 8192", bits)
+		if bits := public.N.BitLen(); bits < 2048 || bits > 4096 {
+			return fmt.Errorf("has %d bits; RSA keys have 2048 to 4096", bits)
 		}
 	case *ecdsa.PublicKey, ed25519.PublicKey: // of the curves that have an algorithm; no other is read
 	default:

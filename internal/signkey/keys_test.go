@@ -206,8 +206,8 @@ func TestRun_AKeyThatCannotBeUnsealedLeavesTheOthers(t *testing.T) {
 	if _, err := moved.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	late, err := signkey.Open(t.Context(), signkey.Config{Purpose: purpose(),
-		Store: shared, Seal: ring(t, "old"), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	late, err := signkey.Open(t.Context(), signkey.Config{
+		Purpose: purpose(), Store: shared, Seal: ring(t, "old"), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/internal/credential"
 	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
@@ -356,6 +357,9 @@ func (s *Store) DeleteAgent(ctx context.Context, author string, uid uuid.UUID, c
 		}
 		h := identity.Holder{Kind: identity.KindAgent, UID: uid, Name: a.Name()}
 		if last, err = s.dropRoles(ctx, tx, author, []identity.Holder{h}, last, now); err != nil {
+			return change{}, err
+		}
+		if last, err = s.deleteGrantsNaming(ctx, tx, author, last, now, policy.AgentUID(a.ID)); err != nil {
 			return change{}, err
 		}
 		return change{kind: "agent", verb: "delete", uid: uid, name: a.Name(), author: author, before: agentDoc(a), at: now},

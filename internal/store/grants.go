@@ -338,20 +338,9 @@ func (s *Store) deleteGrantWith(ctx context.Context, tx pgx.Tx, author string, n
 	if err != nil {
 		return 0, err
 	}
-	revision, err := s.queries.ConfigurationRevisionAdvance(ctx, tx)
-	if err != nil {
-		return 0, fmt.Errorf("advance revision: %w", err)
-	}
-	before, err := document(grantDoc(g))
+	revision, err := s.also(ctx, tx, change{kind: "grant", verb: "delete", uid: g.UID, name: g.Name(), author: author, before: grantDoc(g), at: now})
 	if err != nil {
 		return 0, err
-	}
-	err = s.queries.ConfigChangeInsert(ctx, tx, dbsqlc.ConfigChangeInsertParams{
-		Revision: revision, ResourceKind: "grant", ResourceUID: g.UID, ResourceName: g.Name(), Verb: "delete",
-		Author: author, BeforeState: before, ChangeTime: now,
-	})
-	if err != nil {
-		return 0, fmt.Errorf("append to history: %w", err)
 	}
 	if err := s.queries.GrantDelete(ctx, tx, g.UID); err != nil {
 		return 0, fmt.Errorf("remove grant: %w", err)

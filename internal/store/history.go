@@ -46,6 +46,7 @@ func (s *Store) Timeline(ctx context.Context, first, last int64) (*policy.Timeli
 		// Principals rest on roles, and roles on teams.
 		slices.SortStableFunc(rows, func(a, b dbsqlc.HistoryAtRow) int { return rank(a.ResourceKind) - rank(b.ResourceKind) })
 		for _, row := range rows {
+			row.Revision = first // what it was then is made of all of them together
 			if err := h.apply(dbsqlc.HistoryBetweenRow(row)); err != nil {
 				return err
 			}

@@ -87,7 +87,7 @@ func (p *people) gone() { p.agent = "" }
 func (p *people) edit(e *editor, name string) error {
 	ctx, pick := e.t.Context(), e.r.IntN(10)
 	home := identity.RoleIn{Role: "publisher", Team: "home"}
-	any := func() identity.User { return p.users[e.r.IntN(len(p.users))] }
+	anybody := func() identity.User { return p.users[e.r.IntN(len(p.users))] }
 	switch {
 	case len(p.issuers) == 0 || pick == 0:
 		i, _, err := e.s.CreateIssuer(ctx, "admin", issuerDraft(name))
@@ -98,13 +98,13 @@ func (p *people) edit(e *editor, name string) error {
 		p.users = append(p.users, u)
 		return err
 	case pick <= 3:
-		_, _, err := e.s.UpdateUser(ctx, "admin", any().UID, func(u *identity.User) (bool, error) {
+		_, _, err := e.s.UpdateUser(ctx, "admin", anybody().UID, func(u *identity.User) (bool, error) {
 			u.Disabled, u.DisplayName = !u.Disabled, name
 			return true, nil
 		})
 		return err
 	case pick <= 5:
-		u := any()
+		u := anybody()
 		h := identity.Holder{Kind: identity.KindUser, UID: u.UID, Name: u.Name()}
 		w, err := e.s.AddRole(ctx, "admin", h, home)
 		if err == nil && slices.Equal(w.Before, w.After) {

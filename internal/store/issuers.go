@@ -200,6 +200,9 @@ func (s *Store) DeleteIssuer(ctx context.Context, author string, uid uuid.UUID, 
 		if last, err = s.noteDeletedUsers(ctx, tx, author, i, revision, now); err != nil {
 			return change{}, err
 		}
+		if last, err = s.deleteGrantsOfIssuer(ctx, tx, author, last, now, i.ID); err != nil {
+			return change{}, err
+		}
 		return change{kind: "issuer", verb: "delete", uid: uid, name: i.Name(), author: author, before: issuerDoc(i), at: now},
 			s.queries.IssuerDelete(ctx, tx, uid)
 	})

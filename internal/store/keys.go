@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/registry"
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
 )
@@ -163,7 +164,15 @@ func (s *Store) noteDeletedKeys(
 		}
 		holders[i] = identity.Holder{Kind: identity.KindKey, UID: k.UID, Name: k.Name()}
 	}
-	return s.dropRoles(ctx, tx, author, holders, revision, now)
+	revision, err := s.dropRoles(ctx, tx, author, holders, revision, now)
+	if err != nil {
+		return 0, err
+	}
+	uids := make([]policy.UID, len(keys))
+	for i, k := range keys {
+		uids[i] = policy.KeyUID(k.Name())
+	}
+	return s.deleteGrantsNaming(ctx, tx, author, revision, now, uids...)
 }
 
 // writeSecrets makes the stored secrets those of k.

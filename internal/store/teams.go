@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
 )
 
@@ -139,6 +140,9 @@ func (s *Store) DeleteTeam(ctx context.Context, author string, uid uuid.UUID, ch
 			return change{}, identity.ErrTeamNotEmpty
 		}
 		if last, err = s.deleteTeamKeys(ctx, tx, author, uid, revision, now); err != nil {
+			return change{}, err
+		}
+		if last, err = s.deleteGrantsNaming(ctx, tx, author, last, now, policy.TeamUID(t.ID)); err != nil {
 			return change{}, err
 		}
 		return change{kind: "team", verb: "delete", uid: uid, name: t.Name(), author: author, before: teamDoc(t), at: now},

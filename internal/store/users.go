@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/signalbox-dev/signalbox/internal/identity"
+	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
 )
 
@@ -174,6 +175,9 @@ func (s *Store) DeleteUser(ctx context.Context, author string, uid uuid.UUID, ch
 		}
 		h := identity.Holder{Kind: identity.KindUser, UID: uid, Name: u.Name()}
 		if last, err = s.dropRoles(ctx, tx, author, []identity.Holder{h}, revision, now); err != nil {
+			return change{}, err
+		}
+		if last, err = s.deleteGrantsNaming(ctx, tx, author, last, now, policy.UserUID(u.Name())); err != nil {
 			return change{}, err
 		}
 		return change{kind: "user", verb: "delete", uid: uid, name: u.Name(), author: author, before: userDoc(u), at: now},

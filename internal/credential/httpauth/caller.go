@@ -142,13 +142,13 @@ func issuerOf(token string) string {
 	if err != nil {
 		return ""
 	}
-	var claims struct {
-		Issuer string `json:"iss"`
-	}
-	if json.Unmarshal(payload, &claims) != nil {
+	// A struct would take "ISS", too.
+	var claims map[string]json.RawMessage
+	var issuer string
+	if json.Unmarshal(payload, &claims) != nil || json.Unmarshal(claims["iss"], &issuer) != nil {
 		return ""
 	}
-	return claims.Issuer
+	return issuer
 }
 
 // fetcher returns what exchanges a token.

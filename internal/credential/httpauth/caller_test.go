@@ -1,6 +1,7 @@
 package httpauth_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -259,12 +260,14 @@ func TestExchange_WithoutATokenOfTheCallerThereIsNone(t *testing.T) {
 func TestExchange_TokensAreShownOnlyToTheirIssuer(t *testing.T) {
 	as, evil := httpauthtest.NewExchange(t), httpauthtest.NewExchange(t)
 	token := as.Issue("ada")
+	capitals := "e30." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"iss":"https://idp.example","ISS":%q}`, evil.URL)) + ".c2ln"
 	for name, subject := range map[string]string{
 		"of another issuer":     token,
 		"with an issuer's name": "e30.eyJpc3MiOiJva3RhIn0.c2ln",
 		"without an issuer":     "e30.e30.c2ln",
 		"that cannot be read":   "e30." + marker + ".c2ln",
 		"that is none":          marker,
+		"with two issuers":      capitals,
 		"that was changed":      strings.Replace(token, ".", ".x", 1),
 	} {
 		h, _, err := signFor(t, exchanging(t, evil, nil), user(subject))
