@@ -61,7 +61,7 @@ func (h auditHandler) ListEvents(ctx context.Context, req *auditv1.ListEventsReq
 		}
 	}
 	query, before := audit.Query{Conditions: conditions, Scope: scope}, place.Before
-	shown, _, _, err := fillPage(pageSize(req.GetPageSize()), func(_ *audit.Event, limit int) ([]audit.Event, bool, error) {
+	shown, last, more, err := fillPage(pageSize(req.GetPageSize()), func(_ *audit.Event, limit int) ([]audit.Event, bool, error) {
 		page, err := h.events.List(ctx, query, before, limit)
 		before = page.Next
 		return page.Events, page.Next != 0, err
@@ -73,8 +73,8 @@ func (h auditHandler) ListEvents(ctx context.Context, req *auditv1.ListEventsReq
 	for i := range shown {
 		res.Events[i] = h.shown(ctx, &shown[i])
 	}
-	if before != 0 {
-		if res.NextPageToken, err = h.tokens.write(caller, list, eventPlace{Before: before}); err != nil {
+	if more {
+		if res.NextPageToken, err = h.tokens.write(caller, list, eventPlace{Before: last.Sequence}); err != nil {
 			return nil, err
 		}
 	}

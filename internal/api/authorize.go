@@ -222,20 +222,31 @@ func (a *api) scopeOf(ctx context.Context, list, ofTeam policy.Action, what stri
 	return scope{teams: teams}, nil
 }
 
-// maxScanned bounds how many rows one call looks at to fill a page.
-const maxScanned = 5000
+// maxScanned bounds how many rows one call looks at to fill a page, and scanStep is how many
+// it reads at once when rows turn out not to be the caller's to see.
+const (
+	maxScanned = 5000
+	scanStep   = 250
+)
 
 // fillPage fills a page with the rows that the caller may see. next returns rows after the
 // last one that it was given, nil at first, and whether there are more. The last row that
-// was looked at is where the next page begins.
+// was looked at is where the next page begins; it may be one that the caller does not see.
 func fillPage[T any](limit int, next func(after *T, limit int) ([]T, bool, error), sees func(*T) bool) (shown []T, last *T, more bool, err error) {
 	for scanned := 0; len(shown) < limit && scanned < maxScanned; {
+		step := limit - len(shown)
+		if scanned > 0 {
+			step = max(step, scanStep)
+		}
 		var rows []T
-		rows, more, err = next(last, limit-len(shown))
+		rows, more, err = next(last, step)
 		if err != nil {
 			return nil, nil, false, err
 		}
 		for i := range rows {
+			if len(shown) == limit {
+				return shown, last, true, nil
+			}
 			last = &rows[i]
 			if sees(last) {
 				shown = append(shown, rows[i])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	identityv1 "github.com/signalbox-dev/signalbox/gen/signalbox/identity/v1"
@@ -164,7 +165,11 @@ func (h identityHandler) CreateKey(ctx context.Context, req *identityv1.CreateKe
 		return nil, err
 	}
 	if in.GetAgent() != "" {
-		if _, err := (registryHandler{h.api}).agent(ctx, policy.UpdateAgent, in.GetAgent()); err != nil {
+		agent, err := registryHandler(h).agent(ctx, policy.UpdateAgent, in.GetAgent())
+		if err != nil {
+			return nil, err
+		}
+		if err := h.mayBecome(ctx, in.GetAgent(), h.snapshot().Roles(agent.UID)); err != nil {
 			return nil, err
 		}
 	}
@@ -206,6 +211,30 @@ func (h identityHandler) rolesOfKey(ctx context.Context, names []string) ([]iden
 		roles = append(roles, r)
 	}
 	return roles, nil
+}
+
+// mayBecome tells whether the caller may have a credential made with which it could call
+// as somebody who holds roles: only who may give each of the roles may.
+func (h identityHandler) mayBecome(ctx context.Context, name string, roles []identity.RoleIn) error {
+	for _, r := range roles {
+		permitted, err := h.decide(ctx, policy.AddRoleMember, roleResource(r.Role, r.Team))
+		if err != nil {
+			return err
+		}
+		if !permitted {
+			return denied(ctx, policy.AddRoleMember, roleResource(r.Role, r.Team),
+				name+" holds "+r.Name()+", which you may not give: so you may not make a credential for it either")
+		}
+	}
+	return nil
+}
+
+// mayBecomeKey is mayBecome for a key, or the agent that it calls as.
+func (h identityHandler) mayBecomeKey(ctx context.Context, k *identity.Key) error {
+	if k.AgentUID != uuid.Nil {
+		return h.mayBecome(ctx, k.Name(), h.snapshot().Roles(k.AgentUID))
+	}
+	return h.mayBecome(ctx, k.Name(), k.Roles)
 }
 
 // GetKey returns one key.
@@ -313,6 +342,11 @@ func (h identityHandler) updateKey(ctx context.Context, action policy.Action, na
 		etag: u.Etag, mismatch: identity.ErrEtagMismatch, of: func(k identity.Key) string { return k.Etag },
 		read: func() (identity.Key, error) { return h.key(ctx, action, name) },
 	}.write(func(k identity.Key, etag string) (identity.Key, int64, error) {
+		if u.CertificateNames != nil {
+			if err := h.mayBecomeKey(ctx, &k); err != nil {
+				return identity.Key{}, 0, err
+			}
+		}
 		u.Etag = etag
 		return h.identity.UpdateKey(ctx, interceptor.Principal(ctx).Name, k.UID, u)
 	})
@@ -326,6 +360,9 @@ func (h identityHandler) updateKey(ctx context.Context, action policy.Action, na
 func (h identityHandler) RotateKey(ctx context.Context, req *identityv1.RotateKeyRequest) (*identityv1.RotateKeyResponse, error) {
 	was, err := h.key(ctx, policy.RotateKey, req.GetName())
 	if err != nil {
+		return nil, err
+	}
+	if err := h.mayBecomeKey(ctx, &was); err != nil {
 		return nil, err
 	}
 	is, secret, revision, err := h.identity.RotateKey(ctx, interceptor.Principal(ctx).Name, was.UID, req.GetOverlap().AsDuration())

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -12,7 +14,8 @@ import (
 
 // pageTokens makes page tokens. A token holds a place in a list and a seal over that
 // place, the list, its filter and order, and the caller; so it can be used for
-// nothing else, on every replica that has the same key.
+// nothing else, on every replica that has the same key. The place is hidden: it may be
+// that of something which the caller does not see.
 type pageTokens struct{ key []byte }
 
 // sealSize is the number of bytes of a seal.
@@ -24,7 +27,12 @@ func (p pageTokens) write(caller identity.Principal, list []string, place any) (
 	if err != nil {
 		return "", err
 	}
-	return base64.RawURLEncoding.EncodeToString(append(p.seal(caller, list, payload), payload...)), nil
+	seal := p.seal(caller, list, payload)
+	hidden, err := p.hide(seal, payload)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(append(seal, hidden...)), nil
 }
 
 // read gives back the place of a token; place must be a pointer.
@@ -33,7 +41,11 @@ func (p pageTokens) read(caller identity.Principal, list []string, token string,
 	if err != nil || len(raw) < sealSize {
 		return errPageToken
 	}
-	seal, payload := raw[:sealSize], raw[sealSize:]
+	seal := raw[:sealSize]
+	payload, err := p.hide(seal, raw[sealSize:])
+	if err != nil {
+		return err
+	}
 	if !hmac.Equal(seal, p.seal(caller, list, payload)) {
 		return errPageToken
 	}
@@ -41,6 +53,20 @@ func (p pageTokens) read(caller identity.Principal, list []string, token string,
 		return errPageToken
 	}
 	return nil
+}
+
+// hide encrypts a payload, or decrypts one. The seal over the payload is its nonce, so that
+// two payloads hardly ever have the same.
+func (p pageTokens) hide(seal, payload []byte) ([]byte, error) {
+	key := hmac.New(sha256.New, p.key)
+	key.Write([]byte("places of page tokens"))
+	block, err := aes.NewCipher(key.Sum(nil))
+	if err != nil {
+		return nil, err
+	}
+	hidden := make([]byte, len(payload))
+	cipher.NewCTR(block, seal).XORKeyStream(hidden, payload)
+	return hidden, nil
 }
 
 // seal binds a payload to a caller and a list. Lengths stand before the parts, so

@@ -125,10 +125,9 @@ func (h registryHandler) ListAgents(ctx context.Context, req *registryv1.ListAge
 			return nil, err
 		}
 	}
-	var next *registry.Cursor
-	agents, _, _, err := fillPage(q.Limit, func(_ *registry.Agent, limit int) (page []registry.Agent, more bool, err error) {
+	agents, last, more, err := fillPage(q.Limit, func(_ *registry.Agent, limit int) ([]registry.Agent, bool, error) {
 		q.Limit = limit
-		page, next, err = h.registry.Agents(ctx, q)
+		page, next, err := h.registry.Agents(ctx, q)
 		q.After = next
 		return page, next != nil, err
 	}, func(a *registry.Agent) bool {
@@ -141,8 +140,8 @@ func (h registryHandler) ListAgents(ctx context.Context, req *registryv1.ListAge
 	for i, a := range agents {
 		res.Agents[i] = agentToProto(a)
 	}
-	if next != nil {
-		if res.NextPageToken, err = h.tokens.write(caller, list, next); err != nil {
+	if more {
+		if res.NextPageToken, err = h.tokens.write(caller, list, registry.CursorAt(last, order)); err != nil {
 			return nil, err
 		}
 	}

@@ -231,7 +231,7 @@ func (a *App) openConfiguration(ctx context.Context) (err error) {
 	}
 	a.agents, err = upstream.NewAgents(upstream.AgentsConfig{
 		Transport: a.transport, Guard: guard, Seal: kek, Registered: registered{a.follower}, Identities: identities,
-		MaxHeaderBytes: int64(a.cfg.Limits.HeaderBytes),
+		MaxHeaderBytes: int64(a.cfg.Limits.HeaderBytes), ExchangeOrigins: a.cfg.Upstream.TokenExchangeOrigins,
 	})
 	if err != nil {
 		return err

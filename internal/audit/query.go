@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -88,8 +89,11 @@ func AllTeams() Scope { return Scope{all: true} }
 // OneTeam is the scope of who may read the events of one team's calls.
 func OneTeam(id string) Scope { return Teams(id) }
 
-// Teams is the scope of who may read the events of some teams' calls.
-func Teams(ids ...string) Scope { return Scope{teams: ids} }
+// Teams is the scope of who may read the events of some teams' calls. The empty id is that
+// of no team: events of calls that belong to none are for who may read all.
+func Teams(ids ...string) Scope {
+	return Scope{teams: slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" })}
+}
 
 // All tells whether the scope has every event.
 func (s Scope) All() bool { return s.all }

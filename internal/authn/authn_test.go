@@ -76,9 +76,9 @@ func (f tokens) Verify(context.Context, token.Issuers, string, time.Time) (ident
 	return f.principal, f.err
 }
 
-func verified(t *testing.T, uris, dns, emails []string) *tls.ConnectionState {
+func verified(t *testing.T, uris []string, dns ...string) *tls.ConnectionState {
 	t.Helper()
-	leaf := &x509.Certificate{DNSNames: dns, EmailAddresses: emails}
+	leaf := &x509.Certificate{DNSNames: dns}
 	for _, text := range uris {
 		u, err := url.Parse(text)
 		if err != nil {
@@ -100,7 +100,7 @@ func TestAuthenticate_EveryKindOfCredential(t *testing.T) {
 	member.Team = "a"
 	key := identity.Principal{Kind: identity.KindKey, UID: keyUID, Name: "teams/a/keys/ci", Team: "a", Key: keyUID}
 	agent := identity.Principal{Kind: identity.KindAgent, UID: agentUID, Name: "agents/bot", Team: "a", Key: agentKeyUID}
-	unverified := verified(t, []string{"spiffe://prod/ci"}, nil, nil)
+	unverified := verified(t, []string{"spiffe://prod/ci"})
 	unverified.VerifiedChains = nil
 	teamOff := func(d *snapshot.Delta) {
 		for _, team := range d.Teams {
@@ -137,18 +137,18 @@ func TestAuthenticate_EveryKindOfCredential(t *testing.T) {
 			name: "a key at the moment of its end", c: authn.Credential{Given: true, Secret: "sb_ci"},
 			change: func(d *snapshot.Delta) { d.Keys[keyUID].ExpireTime = now }, err: identity.ErrKeyExpired,
 		},
-		{name: "a certificate", c: authn.Credential{TLS: verified(t, []string{"spiffe://prod/ci"}, nil, nil)}, want: key},
-		{name: "a certificate of a host", c: authn.Credential{TLS: verified(t, nil, []string{"other.example.com", "CI.example.com"}, nil)}, want: key},
-		{name: "a certificate of an agent", c: authn.Credential{TLS: verified(t, nil, []string{"bot.example.com"}, nil)}, want: agent},
-		{name: "a certificate of nobody", c: authn.Credential{TLS: verified(t, nil, []string{"x.example.com"}, nil)}, err: authn.ErrCertificateUnknown},
+		{name: "a certificate", c: authn.Credential{TLS: verified(t, []string{"spiffe://prod/ci"})}, want: key},
+		{name: "a certificate of a host", c: authn.Credential{TLS: verified(t, nil, "other.example.com", "CI.example.com")}, want: key},
+		{name: "a certificate of an agent", c: authn.Credential{TLS: verified(t, nil, "bot.example.com")}, want: agent},
+		{name: "a certificate of nobody", c: authn.Credential{TLS: verified(t, nil, "x.example.com")}, err: authn.ErrCertificateUnknown},
 		{name: "a certificate that was not verified", c: authn.Credential{TLS: unverified}, err: identity.ErrCredentialsMissing},
 		{
-			name: "a secret goes before a certificate", c: authn.Credential{Given: true, Secret: "sb_bot", TLS: verified(t, []string{"spiffe://prod/ci"}, nil, nil)},
+			name: "a secret goes before a certificate", c: authn.Credential{Given: true, Secret: "sb_bot", TLS: verified(t, []string{"spiffe://prod/ci"})},
 			want: agent,
 		},
 		{
 			name: "a wrong secret is not made good by a certificate",
-			c:    authn.Credential{Given: true, Secret: "sb_wrong", TLS: verified(t, []string{"spiffe://prod/ci"}, nil, nil)}, err: identity.ErrCredentialsInvalid,
+			c:    authn.Credential{Given: true, Secret: "sb_wrong", TLS: verified(t, []string{"spiffe://prod/ci"})}, err: identity.ErrCredentialsInvalid,
 		},
 		{name: "a token", c: authn.Credential{Given: true, Secret: jwtLike}, tokens: tokens{principal: user}, want: member},
 		{name: "a token of a disabled team", c: authn.Credential{Given: true, Secret: jwtLike}, tokens: tokens{principal: user}, change: teamOff, want: user},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -14,7 +15,8 @@ func (p *program) ago(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
 	}
-	d := p.clock.Now().Sub(t.AsTime())
+	// Centuries ahead do not fit a duration, and its least value has no counterpart.
+	d := max(p.clock.Now().Sub(t.AsTime()), -math.MaxInt64)
 	switch {
 	case d <= -time.Second:
 		return "in " + rough(-d)

@@ -98,6 +98,8 @@ type A2A struct {
 // Upstream says where agents may be.
 type Upstream struct {
 	AllowedNetworks []string `koanf:"allowed_networks"`
+	// TokenExchangeOrigins are checked and in their one form after Validate.
+	TokenExchangeOrigins []string `koanf:"token_exchange_origins"`
 }
 
 // Limits bounds what is read.
@@ -409,6 +411,14 @@ func (c *Config) Validate() error {
 			continue
 		}
 		c.AllowedNetworks = append(c.AllowedNetworks, prefix.Masked())
+	}
+	for i, given := range c.Upstream.TokenExchangeOrigins {
+		u, err := url.Parse(given)
+		if err != nil || u.Scheme != "https" || u.Host == "" || strings.TrimRight(given, "/") != "https://"+u.Host {
+			bad("upstream.token_exchange_origins: %q is no origin such as https://sts.example.com", given)
+			continue
+		}
+		c.Upstream.TokenExchangeOrigins[i] = strings.TrimSuffix("https://"+strings.ToLower(u.Host), ":443")
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)

@@ -184,10 +184,10 @@ func TestLoad_AllFaultsOfOneSourceAtOnce(t *testing.T) {
 	_, err = load(t, "", map[string]string{"SIGNALBOX_ADMIN_KEY": "short"},
 		"--listen=here", "--management-listen=there", "--data-dir=", "--public-url=ftp://x", "--log-level=loud", "--log-format=xml",
 		"--errors-http-status=404", "--telemetry-otlp-protocol=udp", "--limits-request-bytes=0", "--unary-timeout=-1s",
-		"--audit-spool-bytes=1024", "--snapshot-max-age=-1s", "--upstream-allowed-networks=10.0.0.0/8,private", "--database-max-connections=0")
+		"--audit-spool-bytes=1024", "--snapshot-max-age=-1s", "--upstream-allowed-networks=10.0.0.0/8,private", "--upstream-token-exchange-origins=https://sts.example.com/token", "--database-max-connections=0")
 	wantFaults(t, err, "listen: \"here\"", "management_listen: \"there\"", "data_dir", "public_url", "log.level", "log.format", "errors.http_status",
 		"telemetry.otlp_protocol", "limits.request_bytes", "unary.timeout", "audit.spool_bytes", "snapshot.max_age",
-		"upstream.allowed_networks: \"private\"", "database.max_connections", "SIGNALBOX_ADMIN_KEY")
+		"upstream.allowed_networks: \"private\"", "upstream.token_exchange_origins: \"https://sts.example.com/token\"", "database.max_connections", "SIGNALBOX_ADMIN_KEY")
 }
 
 func TestLoad_AllFaultsOfAllSourcesAtOnce(t *testing.T) {

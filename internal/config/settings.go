@@ -38,6 +38,7 @@ var settings = []setting{
 	{"drain_timeout", 30 * time.Second, "how long open calls may take when the gateway stops"},
 
 	{"upstream.allowed_networks", []string{"preset"}, "loopback and private networks that agents may have addresses in, as prefixes; preset means loopback when --listen is on loopback, else none"},
+	{"upstream.token_exchange_origins", []string{}, "origins of token endpoints, such as https://sts.example.com, that may see the tokens of all callers when an agent wants theirs exchanged; others see only tokens of their own issuer"},
 	{"limits.request_bytes", 16 << 20, "largest request body"},
 	{"limits.reply_bytes", 32 << 20, "largest reply of an agent"},
 	{"limits.event_bytes", 8 << 20, "largest event of a stream"},

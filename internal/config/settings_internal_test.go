@@ -50,6 +50,9 @@ func other(s setting, n int) (text string, value any) {
 		d := v + time.Duration(n)*time.Second
 		return d.String(), d
 	case []string:
+		if s.key == "upstream.token_exchange_origins" {
+			return fmt.Sprintf("https://sts-%d.example,https://sts.example:%d", n, n), []string{fmt.Sprintf("https://sts-%d.example", n), fmt.Sprintf("https://sts.example:%d", n)}
+		}
 		return fmt.Sprintf("10.%d.0.0/16,10.%d.1.0/24", n, n), []string{fmt.Sprintf("10.%d.0.0/16", n), fmt.Sprintf("10.%d.1.0/24", n)}
 	}
 	choices := map[string][]string{

@@ -29,7 +29,8 @@ func (c *call) unproven(err error) *fault {
 		switch refused.Why {
 		case httpauth.TokenTimeout, httpauth.TokenUnreachable:
 			f.retryAfter = 1
-		case httpauth.Unreadable, httpauth.NotForHost, httpauth.TokenRefused, httpauth.TokenInvalid, httpauth.AgentRefused:
+		case httpauth.Unreadable, httpauth.NotForHost, httpauth.TokenRefused, httpauth.TokenInvalid, httpauth.AgentRefused,
+			httpauth.NoIdentity, httpauth.CallerTokenRequired, httpauth.CallerTokenForeign:
 			// Somebody has to do something first.
 		}
 		return f.with("why", string(refused.Why))

@@ -132,7 +132,7 @@ func (c *call) cancelRevokedTask() {
 	if f != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.x.Context()), cancelTimeout)
+	ctx, cancel := context.WithTimeout(c.onBehalf(context.WithoutCancel(c.x.Context())), cancelTimeout)
 	defer cancel()
 	c.pinned = c.endpoint()
 	buf := getBuffer()

@@ -261,8 +261,8 @@ func TestRevoke_WhateverTheRightRestedOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			secret := tc.caller(t, s)
-			others, kept := openStreams(t, s.g, bystander, "held")
-			_, ends := openStreams(t, s.g, secret, "held")
+			others, kept := openStreams(t, s.g, bystander)
+			_, ends := openStreams(t, s.g, secret)
 			begin := time.Now()
 			if err := tc.revoke(t, s); err != nil {
 				t.Fatal(err)

@@ -19,9 +19,9 @@ import (
 // (guarantees, section 7).
 const revokedWithin = 5 * time.Second
 
-// open starts a stream of each dialect that stays open, and returns when each has
+// openStreams starts a stream of each dialect at agent "held" that stays open, and returns when each has
 // shown that its task is at work. The returned function waits for their ends.
-func openStreams(t *testing.T, g *gatewaytest.Gateway, key, name string) (tasks map[a2a.Dialect]string, ends func() map[a2a.Dialect]error) {
+func openStreams(t *testing.T, g *gatewaytest.Gateway, key string) (tasks map[a2a.Dialect]string, ends func() map[a2a.Dialect]error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -33,7 +33,7 @@ func openStreams(t *testing.T, g *gatewaytest.Gateway, key, name string) (tasks 
 	)
 	tasks = map[a2a.Dialect]string{}
 	for _, d := range a2a.Dialects {
-		client := peers.NewDialectClient(t, d, peers.ClientConfig{Base: g.AgentURL(name), Key: key, Agent: name})
+		client := peers.NewDialectClient(t, d, peers.ClientConfig{Base: g.AgentURL("held"), Key: key, Agent: "held"})
 		working.Add(1)
 		streams.Go(func() {
 			seen := sync.OnceFunc(working.Done)
@@ -91,8 +91,8 @@ func TestRevoke_OpenStreamsOfADisabledKeyEndAndNobodyElses(t *testing.T) {
 	}
 	agent := peers.StartDialectAgent(t, a2a.Dialect{Binding: a2a.JSONRPC, Version: a2a.V10})
 	registerDialect(g, "held", agent)
-	others, kept := openStreams(t, g, other, "held")
-	tasks, ends := openStreams(t, g, made.GetSecret(), "held")
+	others, kept := openStreams(t, g, other)
+	tasks, ends := openStreams(t, g, made.GetSecret())
 	begin := time.Now()
 	if _, err := g.Identity.DisableKey(t.Context(), &identityv1.DisableKeyRequest{Name: made.GetKey().GetName()}); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestRevoke_TasksAtAnAgentThatIsTakenAwayAreCancelled(t *testing.T) {
 	d := a2a.Dialect{Binding: a2a.GRPC, Version: a2a.V10}
 	agent := peers.StartDialectAgent(t, d)
 	registerDialect(g, "held", agent)
-	tasks, ends := openStreams(t, g, key, "held")
+	tasks, ends := openStreams(t, g, key)
 	begin := time.Now()
 	if _, err := g.Registry.DeleteAgent(t.Context(), &registryv1.DeleteAgentRequest{Name: "agents/held"}); err != nil {
 		t.Fatal(err)

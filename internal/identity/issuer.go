@@ -88,7 +88,7 @@ func (i *Issuer) UserID(subject string) string {
 	escaped := escapeSubject(subject)
 	if len(escaped) > maxUserID {
 		sum := sha256.Sum256([]byte(subject))
-		b.WriteString("=" + hex.EncodeToString(sum[:])) // "=" and more than two digits is no escape of a byte and a text
+		b.WriteString("==" + hex.EncodeToString(sum[:])) // "=" is followed by a digit in what is escaped
 		return b.String()
 	}
 	b.WriteString(escaped)

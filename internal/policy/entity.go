@@ -213,10 +213,11 @@ type Target struct {
 	Protocol   string
 }
 
-// AgentEntity returns an agent. Without roles it is a member of its team.
+// AgentEntity returns an agent. Without a role in its team it is a member of it: the roles
+// that other teams give it take nothing away.
 func AgentEntity(t Target, roles ...UID) Entity {
 	parents := append([]UID{TeamUID(t.Team)}, roles...)
-	if len(roles) == 0 {
+	if !slices.ContainsFunc(roles, func(r UID) bool { return strings.HasPrefix(string(r.ID), t.Team+"/") }) {
 		parents = append(parents, RoleNameMember.UID(t.Team))
 	}
 	attrs := t.attributes()

@@ -81,8 +81,8 @@ type replay struct {
 }
 
 // Replay makes recorded decisions again as they would be under other policies, and keeps
-// what they come to. It calls progress from time to time; its errors end the replay. It
-// returns ErrTooManyReplays when this replica is at work on others.
+// what they come to. It calls progress, unless it is nil, from time to time; its errors
+// end the replay. It returns ErrTooManyReplays when this replica is at work on others.
 //
 // The result depends on the request, the revision whose policies stand beside the draft,
 // and the last event alone.
@@ -239,7 +239,7 @@ func (r *replay) run(ctx context.Context, q audit.Query, after, through int64) e
 // say reports progress when it is time to.
 func (r *replay) say() error {
 	now := r.service.clock.Now()
-	if now.Sub(r.told) < progressEvery {
+	if r.tell == nil || now.Sub(r.told) < progressEvery {
 		return nil
 	}
 	r.told = now

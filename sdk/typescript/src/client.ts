@@ -16,6 +16,7 @@ import type {
 import { IdentityService } from "./gen/signalbox/identity/v1/identity_service_pb.js";
 import type { Key } from "./gen/signalbox/identity/v1/key_pb.js";
 import type { Team } from "./gen/signalbox/identity/v1/team_pb.js";
+import { PolicyService } from "./gen/signalbox/policy/v1/policy_service_pb.js";
 import type { Agent } from "./gen/signalbox/registry/v1/agent_pb.js";
 import type { ListAgentsRequestSchema } from "./gen/signalbox/registry/v1/registry_service_pb.js";
 import { RegistryService } from "./gen/signalbox/registry/v1/registry_service_pb.js";
@@ -65,6 +66,8 @@ export class SignalboxClient {
   readonly audit: Client<typeof AuditService>;
   /** Whose tasks and contexts are. */
   readonly tasks: Client<typeof TaskService>;
+  /** Who may do what: policies and grants. */
+  readonly policy: Client<typeof PolicyService>;
   /**
    * `fetch` with the key added to requests to this gateway, and to no other
    * address: a card may name one. For A2A client libraries that take a `fetch`.
@@ -88,6 +91,7 @@ export class SignalboxClient {
     this.identity = createClient(IdentityService, transport);
     this.audit = createClient(AuditService, transport);
     this.tasks = createClient(TaskService, transport);
+    this.policy = createClient(PolicyService, transport);
     this.fetchWithAuth = (input, init) => {
       const request = new Request(input, init);
       if (isBelow(request.url, this.baseUrl)) request.headers.set("Authorization", authorization);

@@ -2,7 +2,7 @@
  * Client of the Signalbox agent gateway.
  *
  * The messages of each service are exported by `@signalbox/sdk/registry/v1`,
- * `/identity/v1`, `/audit/v1` and `/task/v1`; the ones that most programs name are here too.
+ * `/identity/v1`, `/audit/v1`, `/task/v1` and `/policy/v1`; the ones that most programs name are here too.
  */
 export { SignalboxClient } from "./client.js";
 export type { ClientOptions, TailOptions } from "./client.js";
@@ -26,6 +26,9 @@ export type { Agent, CardVerification, Endpoint, Interface, Route } from "./gen/
 export type { ClaimMapping, Issuer } from "./gen/signalbox/identity/v1/issuer_pb.js";
 export type { Key } from "./gen/signalbox/identity/v1/key_pb.js";
 export type { RoleHolder, RoleMember } from "./gen/signalbox/identity/v1/role_pb.js";
+export { Mode } from "./gen/signalbox/policy/v1/policy_pb.js";
+export type { Policy } from "./gen/signalbox/policy/v1/policy_pb.js";
+export type { Grant } from "./gen/signalbox/policy/v1/grant_pb.js";
 export type { Team } from "./gen/signalbox/identity/v1/team_pb.js";
 export type { User } from "./gen/signalbox/identity/v1/user_pb.js";
 export { Outcome } from "./gen/signalbox/audit/v1/event_pb.js";

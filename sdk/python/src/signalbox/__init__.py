@@ -1,8 +1,9 @@
 """Client of the Signalbox agent gateway.
 
 The messages of each service are in :mod:`signalbox.registry.v1`,
-:mod:`signalbox.identity.v1`, :mod:`signalbox.audit.v1` and :mod:`signalbox.task.v1`, and
-what writes say of the replicas that serve them in :mod:`signalbox.rollout.v1`.
+:mod:`signalbox.identity.v1`, :mod:`signalbox.audit.v1`, :mod:`signalbox.task.v1` and
+:mod:`signalbox.policy.v1`, and what writes say of the replicas that serve them in
+:mod:`signalbox.rollout.v1`.
 """
 
 from ._async_client import AsyncSignalbox

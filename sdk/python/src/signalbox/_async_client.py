@@ -12,6 +12,7 @@ import pyqwest
 
 from ._gen.signalbox.audit.v1.audit_service_connect import AuditServiceClient
 from ._gen.signalbox.identity.v1.identity_service_connect import IdentityServiceClient
+from ._gen.signalbox.policy.v1.policy_service_connect import PolicyServiceClient
 from ._gen.signalbox.registry.v1.registry_service_connect import RegistryServiceClient
 from ._gen.signalbox.task.v1.task_service_connect import TaskServiceClient
 from ._pager import AsyncPager, Page
@@ -35,6 +36,10 @@ class AsyncAuditClient(Keyed, AuditServiceClient):
 
 class AsyncTaskClient(Keyed, TaskServiceClient):
     """Whose tasks and contexts are, a method per call."""
+
+
+class AsyncPolicyClient(Keyed, PolicyServiceClient):
+    """Who may do what: policies and grants, a method per call."""
 
 
 class AsyncSignalbox:
@@ -76,6 +81,9 @@ class AsyncSignalbox:
             self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
         )
         self.tasks = AsyncTaskClient(
+            self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
+        )
+        self.policy = AsyncPolicyClient(
             self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
         )
 

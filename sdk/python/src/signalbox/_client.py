@@ -12,6 +12,7 @@ import pyqwest
 
 from ._gen.signalbox.audit.v1.audit_service_connect import AuditServiceClientSync
 from ._gen.signalbox.identity.v1.identity_service_connect import IdentityServiceClientSync
+from ._gen.signalbox.policy.v1.policy_service_connect import PolicyServiceClientSync
 from ._gen.signalbox.registry.v1.registry_service_connect import RegistryServiceClientSync
 from ._gen.signalbox.task.v1.task_service_connect import TaskServiceClientSync
 from ._pager import Page, Pager
@@ -38,12 +39,16 @@ class TaskClient(KeyedSync, TaskServiceClientSync):
     """Whose tasks and contexts are, a method per call."""
 
 
+class PolicyClient(KeyedSync, PolicyServiceClientSync):
+    """Who may do what: policies and grants, a method per call."""
+
+
 class Signalbox:
     """The way to one gateway with one key.
 
-    ``registry``, ``identity``, ``audit`` and ``tasks`` have a method per call of the
-    management plane; the other methods walk lists, follow events, and point an A2A client
-    at an agent. Every call that fails raises a :class:`SignalboxError`. One client may be
+    ``registry``, ``identity``, ``audit``, ``tasks`` and ``policy`` have a method per call
+    of the management plane; the other methods walk lists, follow events, and point an A2A
+    client at an agent. Every call that fails raises a :class:`SignalboxError`. One client may be
     used by many threads.
 
     Args:
@@ -83,6 +88,9 @@ class Signalbox:
             self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
         )
         self.tasks = TaskClient(
+            self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
+        )
+        self.policy = PolicyClient(
             self.base_url, authorization=self._authorization, timeout_ms=timeout_ms, http_client=http_client
         )
 
