@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -13,17 +14,44 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/policy"
 )
 
-// checkMappings refuses mappings to roles that cannot be given.
-func checkMappings(mappings []*identityv1.ClaimMapping) error {
+// checkMappings refuses mappings to roles that cannot be given, and to those that the
+// caller may not give: whose tokens are believed would give them to itself.
+func (h identityHandler) checkMappings(ctx context.Context, mappings []identity.ClaimMapping) error {
 	for n, m := range mappings {
-		if m.GetRole() == "" {
-			continue
+		r := identity.RoleIn{Role: m.Role, Team: m.Team}
+		switch {
+		case m.Role != "":
+			if err := policy.Role(m.Role).Assignable(m.Team != ""); err != nil {
+				return &invalidError{field: fmt.Sprintf("issuer.claim_mappings[%d].role", n), problem: err.Error()}
+			}
+		case m.Team != "":
+			r.Role = string(policy.RoleNameMember)
+		default:
+			continue // which gives nothing, and is refused for that
 		}
-		if err := policy.Role(m.GetRole()).Assignable(m.GetTeam() != ""); err != nil {
-			return &invalidError{field: fmt.Sprintf("issuer.claim_mappings[%d].role", n), problem: err.Error()}
+		permitted, err := h.decide(ctx, policy.AddRoleMember, roleResource(r.Role, r.Team))
+		if err != nil {
+			return err
+		}
+		if !permitted {
+			return denied(ctx, policy.AddRoleMember, roleResource(r.Role, r.Team),
+				"tokens of this issuer would give "+r.Name()+", which you may not give; ask an admin of the installation")
 		}
 	}
 	return nil
+}
+
+// newMappings returns the mappings of an issuer that an update is to answer for: those that
+// it brings, and all of them when it changes who signs tokens, or for whom.
+func newMappings(was *identity.Issuer, u *identity.IssuerUpdate) []identity.ClaimMapping {
+	mappings := was.Mappings
+	if u.Mappings != nil {
+		mappings = *u.Mappings
+	}
+	if u.URL != nil || u.JWKS != nil || u.JWKSURL != nil || u.Audiences != nil || u.Algorithms != nil {
+		return mappings
+	}
+	return slices.DeleteFunc(slices.Clone(mappings), func(m identity.ClaimMapping) bool { return slices.Contains(was.Mappings, m) })
 }
 
 // CreateIssuer makes an issuer.
@@ -32,7 +60,7 @@ func (h identityHandler) CreateIssuer(ctx context.Context, req *identityv1.Creat
 		return nil, err
 	}
 	in := req.GetIssuer()
-	if err := checkMappings(in.GetClaimMappings()); err != nil {
+	if err := h.checkMappings(ctx, mappingsOf(in.GetClaimMappings())); err != nil {
 		return nil, err
 	}
 	d := identity.IssuerDraft{
@@ -139,10 +167,8 @@ func (h identityHandler) UpdateIssuer(ctx context.Context, req *identityv1.Updat
 	was, is, revision, err := h.issuerVersion(ctx, policy.UpdateIssuer, in.GetName(), in.GetEtag()).write(
 		func(i identity.Issuer, etag string) (identity.Issuer, int64, error) {
 			// Not before the decision: who may not change it is told nothing else.
-			if u.Mappings != nil {
-				if err := checkMappings(in.GetClaimMappings()); err != nil {
-					return identity.Issuer{}, 0, err
-				}
+			if err := h.checkMappings(ctx, newMappings(&i, &u)); err != nil {
+				return identity.Issuer{}, 0, err
 			}
 			u.Etag = etag
 			return h.identity.UpdateIssuer(ctx, interceptor.Principal(ctx).Name, i.UID, u)

@@ -34,19 +34,20 @@ func (h policyHandler) CheckPolicy(ctx context.Context, req *policyv1.CheckPolic
 			return nil, &invalidError{field: "context.source_address", problem: "is no IP address"}
 		}
 	}
+	// Who may ask about one team learns nothing of others, not even which names there are.
 	all := h.may(ctx, policy.CheckPolicy, installation())
 	a, err := h.policies.Ask(ctx, q)
-	if all || err != nil && !errors.As(err, new(*admin.UnknownPrincipalError)) || a.Team == "" {
-		if denied := h.authorize(ctx, policy.CheckPolicy, installation(), nil); denied != nil {
-			return nil, denied
-		}
-	} else if denied := h.authorize(ctx, policy.CheckPolicy, teamResource(a.Team), hiddenTeam(a.Team)); denied != nil {
+	about := installation()
+	if !all && a.Team != "" && h.may(ctx, policy.CheckPolicy, teamResource(a.Team)) {
+		about = teamResource(a.Team)
+	}
+	if denied := h.authorize(ctx, policy.CheckPolicy, about, nil); denied != nil {
 		return nil, denied
 	}
-	if err != nil {
-		return nil, err
+	if hidden := h.within(ctx, all, a); hidden != nil {
+		return nil, hidden
 	}
-	if err := h.within(ctx, all, a); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	x, err := h.policies.Explain(ctx, a)

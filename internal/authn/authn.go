@@ -121,10 +121,7 @@ func (a *Authenticator) token(ctx context.Context, snap *snapshot.Snapshot, raw 
 	if err := snap.Confirm(&p, now, token.MaxSkew); err != nil {
 		return identity.Principal{}, err
 	}
-	p.Team = ""
-	if teams := snap.Teams(&p); len(teams) > 0 {
-		p.Team = teams[0]
-	}
+	p.Team = snap.RecordedTeam(&p)
 	a.cfg.UserSeen(&p)
 	return p, nil
 }

@@ -34,7 +34,8 @@ type Principal struct {
 	// empty when anonymous.
 	Name string
 	// Team is the id of the team that the caller's calls are recorded under; empty for the
-	// admin key and for users of no team. Users of several teams have the first by name.
+	// admin key and for users of no team. Users of several teams have the first by name of
+	// those that their tokens give, else of all.
 	Team string
 	// Key is the uid of the key that was shown: that of a KindKey itself, and one that is
 	// bound to the agent for a KindAgent. It is nil for all others.

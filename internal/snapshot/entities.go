@@ -128,6 +128,24 @@ func (s *Snapshot) Teams(p *identity.Principal) []string {
 	return nil
 }
 
+// RecordedTeam returns the id of the team that the calls of a principal are recorded under.
+// For a user that is the first one that its token gives, if any: admins of another team,
+// who may give the user roles there, must not come to read of its calls by that.
+func (s *Snapshot) RecordedTeam(p *identity.Principal) string {
+	teams := s.Teams(p)
+	if c := p.Claims; c != nil {
+		for _, team := range teams {
+			if slices.Contains(c.Teams, team) || slices.ContainsFunc(c.Roles, func(r identity.RoleIn) bool { return r.Team == team }) {
+				return team
+			}
+		}
+	}
+	if len(teams) > 0 {
+		return teams[0]
+	}
+	return ""
+}
+
 func (s *Snapshot) active(team string) bool {
 	t, ok := s.teamIDs.Get(team)
 	return ok && !t.Disabled

@@ -59,30 +59,33 @@ type Explanation struct {
 	Sentences map[string]string
 }
 
-// Ask looks up what a question is about.
+// Ask looks up what a question is about. With an error it returns what it found before.
 func (s *Service) Ask(ctx context.Context, q Question) (Asked, error) {
 	a := Asked{draft: q.Draft, snap: s.snapshot()}
 	a.Query = policy.Query{Action: q.Action, Context: q.Context}
 	if a.Query.Context.Time.IsZero() {
 		a.Query.Context.Time = s.clock.Now()
 	}
-	if !slices.Contains(policy.Actions(), q.Action) {
-		return Asked{}, &InvalidError{Field: "action", Problem: fmt.Sprintf("there is no action %q; the schema lists them", q.Action)}
-	}
 	var err error
 	if a.Query.Principal, err = a.principal(q.Principal); err != nil {
-		return Asked{}, err
+		return a, err
+	}
+	if a.Query.Resource, err = named(q.Resource); err != nil {
+		return a, &InvalidError{Field: "resource", Problem: `it is of the form "agent:planner", "team:research", "policy:office" or "installation"`}
+	}
+	if !slices.Contains(policy.Actions(), q.Action) {
+		return a, &InvalidError{Field: "action", Problem: fmt.Sprintf("there is no action %q; the schema lists them", q.Action)}
 	}
 	if !q.Claims.Empty() && a.Query.Principal.Type != policy.TypeUser {
-		return Asked{}, &InvalidError{Field: "claims", Problem: "only users have tokens that claim something"}
+		return a, &InvalidError{Field: "claims", Problem: "only users have tokens that claim something"}
 	}
 	// Teams that are disabled or not there are left out, as of calls.
 	a.Query.Claims = a.snap.Claims(&identity.Principal{Claims: &identity.Claims{Teams: q.Claims.Teams, Roles: q.Claims.Roles}})
-	if a.Query.Resource, err = s.resource(ctx, &a, q.Resource); err != nil {
-		return Asked{}, err
+	if err := s.resource(ctx, &a); err != nil {
+		return a, err
 	}
 	if err := a.Query.Invalid(); err != nil {
-		return Asked{}, &InvalidError{Field: "action", Problem: err.Error()}
+		return a, &InvalidError{Field: "action", Problem: err.Error()}
 	}
 	return a, nil
 }
@@ -149,52 +152,48 @@ func (a *Asked) principal(text string) (policy.UID, error) {
 	return policy.UID{}, &InvalidError{Field: "principal", Problem: "whoever calls is a key, a user or an agent; " + text + " is a group of them"}
 }
 
-// resource reads what a question is about, and brings what the snapshot does not have.
-func (s *Service) resource(ctx context.Context, a *Asked, text string) (policy.UID, error) {
-	uid, err := named(text)
-	if err != nil {
-		return policy.UID{}, &InvalidError{Field: "resource", Problem: `it is of the form "agent:planner", "team:research", "policy:office" or "installation"`}
-	}
-	entities := a.snap.Entities()
-	switch uid.Type {
+// resource looks up what a question is about, and brings what the snapshot does not have.
+func (s *Service) resource(ctx context.Context, a *Asked) error {
+	id := string(a.Query.Resource.ID)
+	extra := func(e policy.Entity) { a.Query.Extra = append(a.Query.Extra, e) }
+	switch a.Query.Resource.Type {
 	case policy.TypeInstallation, policy.TypeRole:
-		return uid, nil
+		return nil
 	case policy.TypeAgent:
-		agent, ok := a.snap.Agent(string(uid.ID))
+		agent, ok := a.snap.Agent(id)
 		if !ok {
-			return policy.UID{}, registry.ErrAgentNotFound
+			return registry.ErrAgentNotFound
 		}
-		return policy.AgentUID(agent.ID), nil
+		a.Query.Resource = policy.AgentUID(agent.ID)
+		return nil
 	case policy.TypeTeam:
-		if _, ok := a.snap.Team(string(uid.ID)); !ok {
-			return policy.UID{}, identity.ErrTeamNotFound
+		if _, ok := a.snap.Team(id); !ok {
+			return identity.ErrTeamNotFound
 		}
-		return uid, nil
+		return nil
 	case policy.TypePolicy:
-		p, err := s.Policy(ctx, string(uid.ID))
-		if err != nil {
-			return policy.UID{}, err
+		p, err := s.Policy(ctx, id)
+		if err == nil {
+			extra(policy.EntityOfPolicy(p.ID, p.Shown()))
 		}
-		a.Query.Extra = append(a.Query.Extra, policy.EntityOfPolicy(p.ID, p.Shown()))
-		return uid, nil
+		return err
 	case policy.TypeGrant:
-		g, err := s.store.Grant(ctx, string(uid.ID))
-		if err != nil {
-			return policy.UID{}, fmt.Errorf("get grant %s: %w", uid.ID, err)
+		g, err := s.Grant(ctx, id)
+		if err == nil {
+			extra(policy.GrantEntity(g.ID, g.Team))
 		}
-		a.Query.Extra = append(a.Query.Extra, policy.GrantEntity(g.ID, g.Team))
-		return uid, nil
+		return err
 	case policy.TypeIssuer:
-		if !slices.ContainsFunc(a.snap.Issuers(), func(i *identity.Issuer) bool { return i.ID == string(uid.ID) }) {
-			return policy.UID{}, identity.ErrIssuerNotFound
+		if !slices.ContainsFunc(a.snap.Issuers(), func(i *identity.Issuer) bool { return i.ID == id }) {
+			return identity.ErrIssuerNotFound
 		}
-		a.Query.Extra = append(a.Query.Extra, policy.IssuerEntity(string(uid.ID)))
-		return uid, nil
+		extra(policy.IssuerEntity(id))
+		return nil
 	}
-	if _, ok := entities.Entity(uid); !ok {
-		return policy.UID{}, &InvalidError{Field: "resource", Problem: "there is no " + policy.FormatUID(uid)}
+	if _, ok := a.snap.Entities().Entity(a.Query.Resource); !ok {
+		return &InvalidError{Field: "resource", Problem: "there is no " + policy.FormatUID(a.Query.Resource)}
 	}
-	return uid, nil
+	return nil
 }
 
 // Explain answers a question.

@@ -50,8 +50,8 @@ const defaultTimeoutMs = 30_000;
 
 /**
  * SignalboxClient is the way to one gateway with one key. `registry`, `identity`,
- * `audit` and `tasks` have a method per call of the management plane; the other
- * methods walk lists, follow events, and point an A2A client at an agent.
+ * `audit`, `tasks` and `policy` have a method per call of the management plane; the
+ * other methods walk lists, follow events, and point an A2A client at an agent.
  *
  * Every failed call throws a {@link SignalboxError}.
  */
