@@ -37,11 +37,11 @@ func (h policyHandler) CheckPolicy(ctx context.Context, req *policyv1.CheckPolic
 	// Who may ask about one team learns nothing of others, not even which names there are.
 	all := h.may(ctx, policy.CheckPolicy, installation())
 	a, err := h.policies.Ask(ctx, q)
-	about := installation()
+	about, unseen := installation(), hiddenTeam(a.Team)
 	if !all && a.Team != "" && h.may(ctx, policy.CheckPolicy, teamResource(a.Team)) {
 		about = teamResource(a.Team)
 	}
-	if denied := h.authorize(ctx, policy.CheckPolicy, about, nil); denied != nil {
+	if denied := h.authorize(ctx, policy.CheckPolicy, about, unseen); denied != nil {
 		return nil, denied
 	}
 	if hidden := h.within(ctx, all, a); hidden != nil {

@@ -25,7 +25,7 @@ func policyMappings() []mapping {
 		{admin.ErrReplayMismatch, connect.CodeFailedPrecondition, errorv1.Reason_REASON_REPLAY_MISMATCH},
 		{admin.ErrNoDecision, connect.CodeNotFound, errorv1.Reason_REASON_DECISION_NOT_FOUND},
 		{admin.ErrEtagMismatch, connect.CodeAborted, errorv1.Reason_REASON_ETAG_MISMATCH},
-		{admin.ErrConfigurationBusy, connect.CodeAborted, errorv1.Reason_REASON_BUSY},
+		{admin.ErrConfigurationBusy, connect.CodeResourceExhausted, errorv1.Reason_REASON_BUSY},
 	}
 }
 

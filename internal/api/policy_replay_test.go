@@ -251,7 +251,30 @@ func TestReplay_OfATeamsAuditorIsOfItsCallersAlone(t *testing.T) {
 	if !x.GetPermit() {
 		t.Errorf("check %v", x)
 	}
-	if _, err := auditor.CheckPolicy(ctx, &policyv1.CheckPolicyRequest{Principal: "key:teams/b/keys/laptop", Action: "invoke", Resource: "agent:echo"}); err == nil {
-		t.Error("a team's auditor asks about another team")
+	// What there is of others looks like what there is not.
+	p.agent(t, "b", "secret")
+	for _, pair := range [][2]*policyv1.CheckPolicyRequest{
+		{
+			{Principal: "key:teams/b/keys/laptop", Action: "invoke", Resource: "agent:echo"},
+			{Principal: "key:teams/b/keys/none", Action: "invoke", Resource: "agent:echo"},
+		},
+		{
+			{Principal: "key:teams/a/keys/laptop", Action: "invoke", Resource: "agent:secret"},
+			{Principal: "key:teams/a/keys/laptop", Action: "invoke", Resource: "agent:nobody"},
+		},
+		{
+			{Principal: "key:teams/a/keys/laptop", Action: "GetTeam", Resource: "team:b"},
+			{Principal: "key:teams/a/keys/laptop", Action: "GetTeam", Resource: "team:nobody"},
+		},
+		{
+			{Principal: "key:teams/a/keys/laptop", Action: "GetPolicy", Resource: "policy:own-team"},
+			{Principal: "key:teams/a/keys/laptop", Action: "GetPolicy", Resource: "policy:none"},
+		},
+	} {
+		_, there := auditor.CheckPolicy(ctx, pair[0])
+		_, not := auditor.CheckPolicy(ctx, pair[1])
+		if there == nil || not == nil || connect.CodeOf(there) != connect.CodeOf(not) || infoOf(there).GetReason() != infoOf(not).GetReason() {
+			t.Errorf("%v: %v, and of what there is not: %v", pair[0], there, not)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -28,7 +27,7 @@ func apply(t *testing.T, p *plane, req *policyv1.ApplyPolicyRequest) *policyv1.P
 func TestPolicies_HaveVersionsModesAndAHistory(t *testing.T) {
 	p := newPlane(t)
 	ctx := t.Context()
-	first := apply(t, p, &policyv1.ApplyPolicyRequest{PolicyId: "office", Text: officeText, Description: proto.String("nights are quiet"), Comment: "first"})
+	first := apply(t, p, &policyv1.ApplyPolicyRequest{PolicyId: "office", Text: officeText, Description: new("nights are quiet"), Comment: "first"})
 	if first.GetName() != "policies/office" || first.GetMode() != policyv1.Mode_MODE_ENFORCE || first.GetVersion() != 1 || first.GetText() != officeText ||
 		first.GetEtag() == "" || first.GetDescription() != "nights are quiet" {
 		t.Errorf("made %v", first)
@@ -101,6 +100,24 @@ func TestPolicies_MistakesAreShownWithTheirPlaces(t *testing.T) {
 	if len(found.GetMistakes()) < 2 || found.GetMistakes()[0].GetSourceLine() != "when { resource.colour == 1 };" {
 		t.Errorf("mistakes %v", found)
 	}
+}
+
+func TestPolicies_NamesAndTextsThatCannotBeKeptAreRefused(t *testing.T) {
+	p := newPlane(t)
+	for _, req := range []*policyv1.ApplyPolicyRequest{
+		{PolicyId: "g-1", Text: officeText}, {PolicyId: "schema", Text: officeText}, {PolicyId: "Office", Text: officeText}, {PolicyId: "office"},
+		{PolicyId: "office", Text: officeText + "// \x00"}, {PolicyId: "office", Text: officeText, Comment: "\x00"},
+		{PolicyId: "office", Text: officeText, Description: new("\x1b[2J")},
+	} {
+		_, err := p.admin().ApplyPolicy(t.Context(), req)
+		refused(t, err, connect.CodeInvalidArgument, "INVALID_ARGUMENT")
+	}
+	_, err := p.admin().CheckPolicy(t.Context(), &policyv1.CheckPolicyRequest{Principal: "key:admin", Action: "GetGrant", Resource: "grant:g-\x00"})
+	refused(t, err, connect.CodeInvalidArgument, "INVALID_ARGUMENT")
+	_, err = p.admin().ApplyPolicy(t.Context(), &policyv1.ApplyPolicyRequest{
+		PolicyId: "office", Text: officeText, Replay: "replays/00000000-0000-4000-8000-00000000000a",
+	})
+	refused(t, err, connect.CodeNotFound, "REPLAY_NOT_FOUND")
 }
 
 func TestPolicies_WhoWouldLockTheLastAdminOutIsRefused(t *testing.T) {
@@ -275,6 +292,8 @@ func TestGrants_WhatCannotBeMeantIsRefused(t *testing.T) {
 		{"no agents", grant("team:a", "everything", "invoke"), connect.CodeInvalidArgument, "INVALID_ARGUMENT"},
 		{"no action", grant("team:a", "all"), connect.CodeInvalidArgument, "INVALID_ARGUMENT"},
 		{"an unknown action", grant("team:a", "all", "explode"), connect.CodeInvalidArgument, "INVALID_ARGUMENT"},
+		{"a control character in a principal", grant("team:a\x00", "all", "invoke"), connect.CodeInvalidArgument, "INVALID_ARGUMENT"},
+		{"a control character in a tag", grant("team:a", "tag:a\x00b", "invoke"), connect.CodeInvalidArgument, "INVALID_ARGUMENT"},
 		{"to see alone", grant("team:a", "all", "discover"), connect.CodeInvalidArgument, "INVALID_ARGUMENT"},
 		{"forbidden anyway", grant("team:a", "agent:echo", "invoke"), connect.CodeFailedPrecondition, "GRANT_WITHOUT_EFFECT"},
 	} {
@@ -285,6 +304,9 @@ func TestGrants_WhatCannotBeMeantIsRefused(t *testing.T) {
 				t.Errorf("metadata %v", info.GetMetadata())
 			}
 		})
+	}
+	if res, err := p.admin().ListGrants(t.Context(), &policyv1.ListGrantsRequest{Principal: "\x00", Agents: "\x00"}); err != nil || len(res.GetGrants()) > 0 {
+		t.Errorf("grants to nobody: %v, %v", res, err)
 	}
 	req := grant("team:a", "agent:echo", "invoke")
 	req.AllowWithoutEffect = true

@@ -90,7 +90,7 @@ func Main(ctx context.Context, args []string, cfg Config) int {
 	if err == nil {
 		return exitOK
 	}
-	if _, ok := errors.AsType[*deniedAnswer](err); ok {
+	if _, ok := errors.AsType[*answerError](err); ok {
 		return exitDenied
 	}
 	p.report(cmd, err)

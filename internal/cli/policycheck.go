@@ -11,12 +11,12 @@ import (
 	policyv1 "github.com/signalbox-dev/signalbox/gen/signalbox/policy/v1"
 )
 
-// deniedAnswer is the answer "no" of a command that was understood and done. It has an
+// answerError is the answer "no" of a command that was understood and done. It has an
 // exit code of its own.
-type deniedAnswer struct{}
+type answerError struct{}
 
 // Error returns the answer.
-func (*deniedAnswer) Error() string { return "deny" }
+func (*answerError) Error() string { return "deny" }
 
 // principalFlag makes the name that policies have of what the user wrote: "key:TEAM/KEY"
 // and "user:okta~ada" stand for their full names.
@@ -123,7 +123,7 @@ methods of management such as UpdateAgent.`,
 				return err
 			}
 			if !x.GetPermit() {
-				return &deniedAnswer{}
+				return &answerError{}
 			}
 			return nil
 		}),

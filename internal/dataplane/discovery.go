@@ -1,7 +1,9 @@
 package dataplane
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -129,10 +131,12 @@ func (c *call) hasCopy(tag string, modified time.Time) bool {
 	return err == nil && !modified.Truncate(time.Second).After(since)
 }
 
-// Bounds of a page of GET /a2a.
+// Bounds of a page of GET /a2a, and of how many agents are looked at for one: in a large
+// catalogue most may be hidden from the caller.
 const (
 	defaultAgentsPage = 1000
 	largestAgentsPage = 1000
+	agentsLookedAt    = 10_000
 )
 
 // serveList serves the agents that the caller may call, ordered by name.
@@ -149,26 +153,35 @@ func (c *call) serveList() {
 		size = n
 	}
 	after := ""
-	if given := c.x.Query("pageToken"); len(given) > 0 {
-		after = given[0] // the last name of the page before: it hides nothing
+	if given := c.x.Query("pageToken"); len(given) > 0 && given[0] != "" {
+		var ok bool
+		if after, ok = c.openAgentsToken(given[0]); !ok {
+			f := invalidParams("pageToken is not one that this list gave you; leave it out to begin again")
+			f.status = http.StatusBadRequest
+			c.refuseHTTP(f)
+			return
+		}
 	}
 	var agents []*snapshot.Agent
 	peek := func(q policy.Query) policy.Answer { return c.p.decisions.Peek(c.snap.Policies(), c.snap.Entities(), q) }
-	for _, a := range c.snap.AgentsAfter(after) {
+	next := ""
+	for i, a := range c.snap.AgentsAfter(after) {
+		if i == agentsLookedAt {
+			next = c.sealAgentsToken(after)
+			break
+		}
+		after = a.ID
 		if !a.State.Callable() || len(a.Route.Dialects()) == 0 {
 			continue
 		}
-		if _, ok := policy.Visible(peek, c.question(policy.Discover, a)); ok {
-			agents = append(agents, a)
+		if _, ok := policy.Visible(peek, c.question(policy.Discover, a)); !ok {
+			continue
 		}
-		if len(agents) > size {
+		if len(agents) == size {
+			next = c.sealAgentsToken(agents[size-1].ID)
 			break
 		}
-	}
-	next := ""
-	if len(agents) > size {
-		agents = agents[:size]
-		next = agents[size-1].ID
+		agents = append(agents, a)
 	}
 	body := []byte(`{"agents":[`)
 	for i, a := range agents {
@@ -183,6 +196,28 @@ func (c *call) serveList() {
 	c.x.ReplyHeader().Set("Cache-Control", "private, no-cache")
 	c.x.ReplyHeader().Set("Content-Type", "application/json")
 	c.reply(audit.Succeeded, http.StatusOK, body)
+}
+
+// agentsTokenOwner ties a token of the list of agents to its caller.
+func (c *call) agentsTokenOwner() []byte { return append([]byte("ListAgents"), c.principal.UID[:]...) }
+
+// sealAgentsToken hides the name of the last agent that was looked at: it may be one that
+// the caller does not see.
+func (c *call) sealAgentsToken(name string) string {
+	seal := c.p.cfg.PageSeal
+	nonce := make([]byte, seal.NonceSize(), seal.NonceSize()+len(name)+seal.Overhead())
+	rand.Read(nonce) // never fails
+	return base64.RawURLEncoding.EncodeToString(seal.Seal(nonce, nonce, []byte(name), c.agentsTokenOwner()))
+}
+
+func (c *call) openAgentsToken(token string) (name string, ok bool) {
+	seal := c.p.cfg.PageSeal
+	sealed, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(sealed) < seal.NonceSize() {
+		return "", false
+	}
+	plain, err := seal.Open(nil, sealed[:seal.NonceSize()], sealed[seal.NonceSize():], c.agentsTokenOwner())
+	return string(plain), err == nil
 }
 
 func (c *call) appendListed(dst []byte, a *snapshot.Agent) []byte {

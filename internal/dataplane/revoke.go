@@ -91,7 +91,8 @@ func (p *Proxy) revoke(s *snapshot.Snapshot) {
 
 // permittedBy tells whether the caller may still make the call.
 func (c *call) permittedBy(s *snapshot.Snapshot, now time.Time) bool {
-	if c.p.cfg.Callers.Confirm(s, c.credential(), &c.principal, now) != nil {
+	principal, err := c.p.cfg.Callers.Confirm(s, c.credential(), &c.principal, now)
+	if err != nil {
 		return false
 	}
 	agent, ok := s.AgentByUID(c.agent.UID)
@@ -99,7 +100,7 @@ func (c *call) permittedBy(s *snapshot.Snapshot, now time.Time) bool {
 		return false
 	}
 	// The call goes on meanwhile, so nothing of it is written here.
-	claims := s.Claims(&c.principal)
+	claims := s.Claims(&principal)
 	decide := func(q policy.Query) policy.Answer {
 		q.Context.Time, q.Claims = now, claims
 		return c.p.decisions.Decide(s.Policies(), s.Entities(), q)

@@ -166,21 +166,28 @@ func (s *Snapshot) applyPolicies(was *Snapshot, changed map[uuid.UUID][]policy.P
 	ids := shard.Edit(was.policyIDs)
 	var come []policy.Policy
 	var gone []policy.Removal
+	named := map[string]bool{} // of one name another row may come in the same change
 	for uid, policies := range changed {
-		if id, ok := ids.Get(uid); ok {
-			gone = append(gone, policy.Removal{ID: id}, policy.Removal{ID: id, Shadow: true})
-			if len(policies) == 0 {
-				policies = shipped(id)
-				ids.Remove(uid)
-			}
+		if len(policies) > 0 {
+			come = append(come, policies...)
+			named[policies[0].ID] = true
 		}
-		if len(policies) == 0 {
+		id, ok := ids.Get(uid)
+		if !ok {
 			continue
 		}
-		if len(changed[uid]) > 0 {
+		gone = append(gone, policy.Removal{ID: id}, policy.Removal{ID: id, Shadow: true})
+		ids.Remove(uid)
+	}
+	for _, r := range gone {
+		if !named[r.ID] && !r.Shadow {
+			come = append(come, shipped(r.ID)...)
+		}
+	}
+	for uid, policies := range changed {
+		if len(policies) > 0 {
 			ids.Set(uid, policies[0].ID)
 		}
-		come = append(come, policies...)
 	}
 	set, err := s.policies.Apply(come, gone)
 	if err != nil {
@@ -206,6 +213,19 @@ func (s *Snapshot) noteChanges(was *Snapshot, d Delta) {
 	note(changes, d.Users, d.Revision)
 	note(changes, d.Roles, d.Revision)
 	s.changes = changes.Map()
+	if len(d.Teams) == 0 {
+		return
+	}
+	teams := shard.Edit(was.teamChanges)
+	for uid, team := range d.Teams {
+		if old, ok := was.teams.Get(uid); ok {
+			teams.Set(old.ID, d.Revision)
+		}
+		if team != nil {
+			teams.Set(team.ID, d.Revision)
+		}
+	}
+	s.teamChanges = teams.Map()
 }
 
 // note remembers when something changed. What is gone is remembered too: it may come back

@@ -182,10 +182,8 @@ func (e *entities) Generation(uid policy.UID) uint64 {
 func (s *Snapshot) generation(uid uuid.UUID) uint64 {
 	latest, _ := s.changes.Get(uid)
 	for _, r := range s.Roles(uid) {
-		if t, ok := s.teamIDs.Get(r.Team); ok {
-			at, _ := s.changes.Get(t.UID)
-			latest = max(latest, at)
-		}
+		at, _ := s.teamChanges.Get(r.Team)
+		latest = max(latest, at)
 	}
 	return s.lineage<<48 | uint64(latest+1)
 }

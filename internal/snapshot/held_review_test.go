@@ -40,3 +40,21 @@ func TestHeld_AKeyGainsNothingWhenTheTeamOfItsOnlyRoleIsDisabled(t *testing.T) {
 		}
 	}
 }
+
+func TestRevoked_AnAgentCallsNoMoreWhenItsTeamIsDisabled(t *testing.T) {
+	team := uuid.New()
+	agent := &registry.Agent{UID: uuid.New(), ID: "planner", TeamUID: team, Team: "home", State: registry.StateApproved}
+	for _, disabled := range []bool{false, true} {
+		f, err := snapshot.NewFollower(t.Context(), snapshot.Config{Source: fixed{snapshot.Delta{
+			Revision: 1,
+			Agents:   map[uuid.UUID]*registry.Agent{agent.UID: agent},
+			Teams:    map[uuid.UUID]*identity.Team{team: {UID: team, ID: "home", Disabled: disabled}},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Current().Revoked(agent.UID, time.Now()); got != disabled {
+			t.Errorf("with its team disabled %v the agent is revoked: %v", disabled, got)
+		}
+	}
+}

@@ -21,7 +21,9 @@ func (s *Snapshot) Revoked(owner uuid.UUID, now time.Time) bool {
 		return s.checkKey(key, now) != nil
 	}
 	if agent, ok := s.agents.Get(owner); ok {
-		return !agent.State.Callable()
+		// No key of the agent can be used when its team is disabled.
+		team, known := s.teamIDs.Get(agent.Team)
+		return !agent.State.Callable() || known && team.Disabled
 	}
 	if user, ok := s.users.Get(owner); ok {
 		return user.Disabled

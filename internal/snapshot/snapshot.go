@@ -40,10 +40,12 @@ type Snapshot struct {
 	roles        shard.Map[uuid.UUID, []identity.RoleIn]
 	// changes has the revision at which a resource, or the roles of a principal, last
 	// changed here.
-	changes   shard.Map[uuid.UUID, int64]
-	policies  *policy.Set
-	policyIDs shard.Map[uuid.UUID, string]
-	admins    [][32]byte
+	changes shard.Map[uuid.UUID, int64]
+	// teamChanges has the same of teams by their ids, those that are gone too.
+	teamChanges shard.Map[string, int64]
+	policies    *policy.Set
+	policyIDs   shard.Map[uuid.UUID, string]
+	admins      [][32]byte
 }
 
 // credential is what a secret's hash leads to.

@@ -46,7 +46,12 @@ func (g Gate) confirm(c authn.Credential, p *identity.Principal) error {
 	if g.Stale != nil && g.Stale() {
 		return errStale
 	}
-	return g.Callers.Confirm(g.Current(), c, p, g.Clock.Now())
+	is, err := g.Callers.Confirm(g.Current(), c, p, g.Clock.Now())
+	if err == nil && p.Claims != nil && !p.Claims.Same(is.Claims) {
+		// What goes on goes on as who called; as whom it calls now it may call anew.
+		err = identity.ErrCredentialsInvalid
+	}
+	return err
 }
 
 // Request returns the gate for a handler. It runs before the body of a request is read.

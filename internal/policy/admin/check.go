@@ -92,6 +92,9 @@ func (s *Service) Ask(ctx context.Context, q Question) (Asked, error) {
 
 // named reads a name in one of its two forms.
 func named(text string) (policy.UID, error) {
+	if hasControl(text) {
+		return policy.UID{}, fmt.Errorf("%w: it has a control character", policy.ErrBadName)
+	}
 	if uid, err := policy.ParseUID(text); err == nil {
 		return uid, nil
 	}
@@ -299,7 +302,7 @@ func (s *Service) Decision(ctx context.Context, e *audit.Event) (Decision, error
 	q, err := recorded.Query(e.Decision, e.Time)
 	if err != nil {
 		d.NotReplayable = cause(e.Decision)
-		return d, nil
+		return d, nil //nolint:nilerr // that is the answer
 	}
 	revision := e.Decision.Revision
 	timeline, err := s.store.Timeline(ctx, revision, revision)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -121,19 +122,17 @@ func diffLines(was, is []string) []line {
 	} else {
 		middle = append(middle, common(was, is)...)
 	}
-	for i := len(tail) - 1; i >= 0; i-- {
-		middle = append(middle, tail[i])
-	}
-	return middle
+	slices.Reverse(tail)
+	return append(middle, tail...)
 }
 
 func common(was, is []string) []line {
 	// length[i*width+j] is that of the longest common sequence of was[i:] and is[j:].
 	width := len(is) + 1
 	length := make([]int32, (len(was)+1)*width)
-	for i := len(was) - 1; i >= 0; i-- {
-		for j := len(is) - 1; j >= 0; j-- {
-			if was[i] == is[j] {
+	for i, old := range slices.Backward(was) {
+		for j, fresh := range slices.Backward(is) {
+			if old == fresh {
 				length[i*width+j] = length[(i+1)*width+j+1] + 1
 			} else {
 				length[i*width+j] = max(length[(i+1)*width+j], length[i*width+j+1])

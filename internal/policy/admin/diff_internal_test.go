@@ -13,7 +13,7 @@ import (
 func TestUnifiedDiff_ShowsWhatDiffersWithItsSurroundings(t *testing.T) {
 	numbers := func(skip ...string) string {
 		var b strings.Builder
-		for _, n := range strings.Fields("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen") {
+		for n := range strings.FieldsSeq("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen") {
 			changed := false
 			for _, s := range skip {
 				changed = changed || s == n

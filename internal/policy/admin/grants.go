@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -33,7 +34,7 @@ type GrantDraft struct {
 // ParsePrincipal reads the short form of who can be given something.
 func ParsePrincipal(text string) (policy.UID, error) {
 	uid, err := policy.ParseUID(text)
-	if err != nil {
+	if err != nil || hasControl(text) {
 		return policy.UID{}, &InvalidError{Field: "grant.principal", Problem: `it is of the form "team:research", "key:teams/research/keys/ci", "user:users/okta~ada", "agent:planner" or "role:auditor"`}
 	}
 	return uid, nil
@@ -42,11 +43,14 @@ func ParsePrincipal(text string) (policy.UID, error) {
 // ParseSelector reads which agents a grant is about.
 func ParseSelector(text string) (policy.Selector, error) {
 	of, err := policy.ParseSelector(text)
-	if err != nil {
+	if err != nil || hasControl(text) {
 		return policy.Selector{}, &InvalidError{Field: "grant.agents", Problem: `it is "agent:planner", "tag:internal", "team:research" or "all"`}
 	}
 	return of, nil
 }
+
+// hasControl tells whether there are control characters in a text, which no name has.
+func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }
 
 // CreateGrant makes a grant. It returns what should be known about it, too.
 func (s *Service) CreateGrant(ctx context.Context, caller *identity.Principal, d GrantDraft) (Grant, []string, int64, error) {
@@ -151,7 +155,10 @@ func checkRole(id string) error {
 	if role == policy.RoleNameTeamKey && !inTeam {
 		return nil
 	}
-	if err := role.Assignable(inTeam && team != "*"); err != nil && !(team == "*" && slices.Contains(policy.Roles(), role)) {
+	if team == "*" && slices.Contains(policy.Roles(), role) {
+		return nil
+	}
+	if err := role.Assignable(inTeam); err != nil {
 		return &UnknownPrincipalError{Principal: "role:" + id, Problem: withoutSentinel(err, policy.ErrBadRole)}
 	}
 	return nil
@@ -168,6 +175,9 @@ func (s *Service) Grant(ctx context.Context, id string) (Grant, error) {
 
 // Grants returns a page of grants and whether there are more.
 func (s *Service) Grants(ctx context.Context, q GrantQuery) ([]Grant, bool, error) {
+	if hasControl(q.Principal) || hasControl(q.Agents) {
+		return nil, false, nil // nothing is named so
+	}
 	limit := q.Limit
 	q.Limit++ // one more than asked for tells whether there is a next page
 	grants, err := s.store.Grants(ctx, q)

@@ -49,8 +49,14 @@ func (s *Service) Apply(ctx context.Context, caller *identity.Principal, d Draft
 	if err = errors.Join(err, checkText("comment", d.Comment)); err != nil {
 		return nil, Policy{}, 0, err
 	}
-	if _, ok := shipped(d.ID); ok {
+	switch _, ours := shipped(d.ID); {
+	case ours:
 		return nil, Policy{}, 0, fmt.Errorf("apply policy %s: %w", d.ID, ErrPolicyShipped)
+	case IsGrant(d.ID), d.ID == policy.RuleSchema:
+		// Decisions name policies, grants and the schema side by side.
+		return nil, Policy{}, 0, &InvalidError{Field: "policy_id", Problem: `it must not begin with "g-", as grants do, nor be "schema"`}
+	case strings.ContainsRune(d.Text, 0):
+		return nil, Policy{}, 0, &InvalidError{Field: "text", Problem: "has a NUL character"}
 	}
 	if err := compiles(policy.Policy{ID: d.ID, Mode: d.Mode, Text: d.Text}); err != nil {
 		return nil, Policy{}, 0, err
@@ -205,6 +211,9 @@ func withText(p Policy) Policy {
 		return p
 	}
 	if own, ok := shipped(p.ID); ok {
+		if p.Current != nil {
+			own.Current.Replay = p.Current.Replay
+		}
 		p.Current, p.LastVersion = own.Current, own.LastVersion
 	}
 	return p

@@ -224,8 +224,8 @@ func (r *replay) run(ctx context.Context, q audit.Query, after, through int64) e
 				}
 			}
 			r.progress.Read = w.through - after
-			if err := r.report.ended(ctx); err != nil {
-				return err
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
 			if err := r.say(); err != nil {
 				return err

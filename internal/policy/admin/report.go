@@ -2,7 +2,6 @@ package admin
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
@@ -99,14 +98,6 @@ type report struct {
 
 func newReport() report {
 	return report{causes: map[string]int64{}, groups: map[groupKey]*ReplayGroup{}, filters: map[groupKey]string{}}
-}
-
-// ended tells whether nobody waits for the report any more.
-func (r *report) ended(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
 }
 
 // add counts a decision that would come out otherwise.
