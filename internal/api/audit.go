@@ -120,8 +120,31 @@ func (h auditHandler) shown(ctx context.Context, e *audit.Event) *auditv1.Event 
 // whole converts an event with what the call changed.
 func (h auditHandler) whole(ctx context.Context, e *audit.Event) *auditv1.Event {
 	event := h.shown(ctx, e)
-	addChange(event, e)
+	if h.seesChange(ctx, e) {
+		addChange(event, e)
+	}
 	return event
+}
+
+// seesChange tells whether the caller may see what a call changed: what belongs to a team is
+// for who reads the record of that team, whoever changed it, and what belongs to the
+// installation for who reads the record of all. Whose a role or a task is now says the call itself.
+func (h auditHandler) seesChange(ctx context.Context, e *audit.Event) bool {
+	if e.Before == nil && e.After == nil || e.CallerUID == interceptor.Principal(ctx).UID || h.may(ctx, policy.GetEvent, installation()) {
+		return true
+	}
+	switch methodOf(e.Method) {
+	case string(policy.AddRoleMember), string(policy.RemoveRoleMember), "AdoptTasks":
+		return true
+	}
+	team, ofTeam := strings.CutPrefix(e.Resource, "teams/")
+	for _, document := range [][]byte{e.After, e.Before} { // of agents and grants
+		if !ofTeam {
+			team, ofTeam = strings.CutPrefix(documentOf(document).GetFields()["team"].GetStringValue(), "teams/")
+		}
+	}
+	team, _, _ = strings.Cut(team, "/")
+	return ofTeam && h.may(ctx, policy.GetEvent, teamResource(team))
 }
 
 // confirmEvery is how often a tail looks whether its caller's credential still holds

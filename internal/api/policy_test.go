@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -105,8 +106,12 @@ func TestPolicies_MistakesAreShownWithTheirPlaces(t *testing.T) {
 func TestPolicies_NamesAndTextsThatCannotBeKeptAreRefused(t *testing.T) {
 	p := newPlane(t)
 	for _, req := range []*policyv1.ApplyPolicyRequest{
-		{PolicyId: "g-1", Text: officeText}, {PolicyId: "schema", Text: officeText}, {PolicyId: "Office", Text: officeText}, {PolicyId: "office"},
-		{PolicyId: "office", Text: officeText + "// \x00"}, {PolicyId: "office", Text: officeText, Comment: "\x00"},
+		{PolicyId: "g-1", Text: officeText},
+		{PolicyId: "schema", Text: officeText},
+		{PolicyId: "Office", Text: officeText},
+		{PolicyId: "office"},
+		{PolicyId: "office", Text: officeText + "// \x00"},
+		{PolicyId: "office", Text: officeText, Comment: "\x00"},
 		{PolicyId: "office", Text: officeText, Description: new("\x1b[2J")},
 	} {
 		_, err := p.admin().ApplyPolicy(t.Context(), req)
@@ -384,4 +389,42 @@ func TestCheckPolicy_TriesADraft(t *testing.T) {
 	}
 	_, err = p.admin().CheckPolicy(t.Context(), &policyv1.CheckPolicyRequest{Principal: "key:teams/a/keys/none", Action: "invoke", Resource: "agent:echo"})
 	refused(t, err, connect.CodeFailedPrecondition, "UNKNOWN_PRINCIPAL")
+}
+
+func TestPolicies_WritesAtOnceAreEachCheckedAgainstWhatTheyAreOnTopOf(t *testing.T) {
+	p := newPlane(t)
+	results := make(chan error)
+	const writers = 6
+	for i := range writers {
+		go func() {
+			_, err := p.admin().ApplyPolicy(t.Context(), &policyv1.ApplyPolicyRequest{PolicyId: fmt.Sprintf("office-%d", i), Text: officeText})
+			results <- err
+		}()
+	}
+	for range writers {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	// A lock-out stays one while others write.
+	halves := []string{
+		`forbid (principal, action == Signalbox::Action::"ApplyPolicy", resource) unless { principal in Signalbox::Team::"none" };`,
+		`permit (principal, action, resource == Signalbox::Agent::"echo");`,
+	}
+	for i, text := range halves {
+		go func() {
+			_, err := p.admin().ApplyPolicy(t.Context(), &policyv1.ApplyPolicyRequest{PolicyId: fmt.Sprintf("half-%d", i), Text: text})
+			results <- err
+		}()
+	}
+	outs := 0
+	for range halves {
+		if err := <-results; err != nil {
+			refused(t, err, connect.CodeFailedPrecondition, "LAST_ADMIN_LOCKED_OUT")
+			outs++
+		}
+	}
+	if outs != 1 {
+		t.Errorf("%d of one lock-out were refused", outs)
+	}
 }

@@ -31,6 +31,7 @@ var harmless = []string{
 	"signalbox.registry.v1.OAuth2ClientCredentials.token_url",
 	"signalbox.registry.v1.GoogleServiceAccount.private_key_id",
 	"signalbox.registry.v1.GoogleServiceAccount.token_url",
+	"signalbox.registry.v1.TokenExchange.token_url",
 	"signalbox.registry.v1.AwsSigV4.access_key_id",
 }
 
