@@ -36,8 +36,10 @@ func TestIdentity_UsersIssuersAndRoles(t *testing.T) {
 		{args: with("--map", "groups=a:team=demo,role=king"), code: 1, err: "issuer.claim_mappings[0].role"},
 		{args: with("--jwks-file", private), code: 1, err: "has a private or shared part"},
 		{args: with("--jwks-file", public, "--jwks-url", "http://127.0.0.1:1/keys"), code: 2, err: "none of the others can be"},
-		{args: with("--jwks-file", public, "--map", "groups=urn:x:eng:team=demo,role=publisher", "--map", "sub=a=b:role=auditor"),
-			out: "map          groups=urn:x:eng:team=demo,role=publisher\nmap          sub=a=b:role=auditor\n"},
+		{
+			args: with("--jwks-file", public, "--map", "groups=urn:x:eng:team=demo,role=publisher", "--map", "sub=a=b:role=auditor"),
+			out:  "map          groups=urn:x:eng:team=demo,role=publisher\nmap          sub=a=b:role=auditor\n",
+		},
 		{args: issuer, code: 1, err: "reason  ISSUER_EXISTS"},
 		{args: []string{"issuer", "show", "issuers/idp"}, out: "keys         given: k-1\n"},
 		{args: []string{"issuers", "update", "idp"}, code: 2, err: "at least one of the flags"},
@@ -67,8 +69,10 @@ func TestIdentity_UsersIssuersAndRoles(t *testing.T) {
 		{args: []string{"roles", "remove", "auditor", "agents/echo"}, out: "roles  none\n"},
 		{args: []string{"roles", "rm", "auditor", "agents/echo"}, code: 1, err: "reason  ROLE_NOT_HELD"},
 
-		{args: []string{"keys", "create", "siem", "--team", "demo", "--role", "auditor", "--certificate-name", "DNS:siem.example.com", "--without-secret"},
-			out: "roles         teams/demo/roles/auditor\ncertificates  DNS:siem.example.com\nsecret        none\n"},
+		{
+			args: []string{"keys", "create", "siem", "--team", "demo", "--role", "auditor", "--certificate-name", "DNS:siem.example.com", "--without-secret"},
+			out:  "roles         teams/demo/roles/auditor\ncertificates  DNS:siem.example.com\nsecret        none\n",
+		},
 		{args: []string{"keys", "create", "--team", "demo", "--without-secret"}, code: 1, err: "without_secret"},
 		{args: []string{"keys", "create", "--team", "demo", "--without-secret", "--certificate-name", "DNS:x.y", "--out", "f"}, code: 2, err: "no secret for --out"},
 		{args: []string{"keys", "create", "--team", "demo", "--certificate-name", "DNS:siem.example.com"}, code: 1, err: "reason  CERTIFICATE_NAME_USED"},

@@ -69,7 +69,7 @@ func goodDraft() identity.IssuerDraft {
 }
 
 func TestCreateIssuer_TakesWhatCanBeBelieved(t *testing.T) {
-	weak, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // what must be refused
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}

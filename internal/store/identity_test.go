@@ -44,9 +44,9 @@ func userDraft(i identity.Issuer, subject string) identity.User {
 	}
 }
 
-func makeUser(t *testing.T, s *store.Store, i identity.Issuer, subject string) identity.User {
+func makeUser(t *testing.T, s *store.Store, i identity.Issuer) identity.User {
 	t.Helper()
-	u, _, err := s.CreateUser(t.Context(), "admin", userDraft(i, subject))
+	u, _, err := s.CreateUser(t.Context(), "admin", userDraft(i, "ada"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,6 @@ type people struct {
 	issuers []identity.Issuer
 	users   []identity.User
 	agent   string // that has keys, which go with it
-	n       int
 }
 
 // gone forgets the agent that may have been deleted.
@@ -189,7 +188,7 @@ func TestRoles_HistoryHasAllThatAPrincipalHolds(t *testing.T) {
 	pool := pgtest.New(t)
 	s := store.New(pool)
 	makeTeam(t, s, "home")
-	u := makeUser(t, s, makeIssuer(t, s, "idp"), "ada")
+	u := makeUser(t, s, makeIssuer(t, s, "idp"))
 	before := revisionOf(t, s)
 	publisher, auditor := identity.RoleIn{Role: "publisher", Team: "home"}, identity.RoleIn{Role: "auditor"}
 	h := give(t, s, u.Name(), publisher, auditor, auditor) // the third one changes nothing
@@ -252,7 +251,7 @@ func TestRoleMembers_AreListedByTeamRoleAndMember(t *testing.T) {
 	s := store.New(pgtest.New(t))
 	makeTeam(t, s, "home")
 	makeTeam(t, s, "away")
-	u := makeUser(t, s, makeIssuer(t, s, "idp"), "ada")
+	u := makeUser(t, s, makeIssuer(t, s, "idp"))
 	if _, _, err := s.CreateAgent(t.Context(), "admin", agentDraft("planner")); err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +302,7 @@ func TestDeleteTeam_TakesRolesOfItsOwnKeysAndOfNobodyElse(t *testing.T) {
 	pool := pgtest.New(t)
 	s := store.New(pool)
 	team := makeTeam(t, s, "home")
-	u := makeUser(t, s, makeIssuer(t, s, "idp"), "ada")
+	u := makeUser(t, s, makeIssuer(t, s, "idp"))
 	k := keyDraft("ci")
 	k.Disabled, k.CertificateNames, k.Roles = true, []string{"DNS:ci.example.com"}, []identity.RoleIn{{Role: "member", Team: "home"}}
 	if _, _, err := s.CreateKey(t.Context(), "admin", k); err != nil {
@@ -481,7 +480,7 @@ func TestDeleteIssuer_TakesItsUsersUnlessTheyHoldRoles(t *testing.T) {
 	s := store.New(pool)
 	makeTeam(t, s, "home")
 	idp := makeIssuer(t, s, "idp")
-	makeUser(t, s, idp, "ada")
+	makeUser(t, s, idp)
 	bob := userDraft(idp, "bob")
 	bob.Disabled = true
 	if _, _, err := s.CreateUser(t.Context(), "admin", bob); err != nil {
