@@ -160,6 +160,11 @@ func (h identityHandler) CreateKey(ctx context.Context, req *identityv1.CreateKe
 		return nil, err
 	}
 	in := req.GetKey()
+	if len(in.GetCertificateNames()) > 0 {
+		if err := h.authorize(ctx, policy.SetCertificateNames, teamResource(team), hiddenTeam(team)); err != nil {
+			return nil, err
+		}
+	}
 	roles, err := h.rolesOfKey(ctx, req.GetRoles())
 	if err != nil {
 		return nil, err
@@ -231,6 +236,9 @@ func (h identityHandler) mayBecome(ctx context.Context, name string, roles []ide
 
 // mayBecomeKey is mayBecome for a key, or the agent that it calls as.
 func (h identityHandler) mayBecomeKey(ctx context.Context, k *identity.Key) error {
+	if caller := interceptor.Principal(ctx); caller.Key == k.UID {
+		return nil // it is that already
+	}
 	if k.AgentUID != uuid.Nil {
 		return h.mayBecome(ctx, k.Name(), h.snapshot().Roles(k.AgentUID))
 	}
@@ -343,6 +351,9 @@ func (h identityHandler) updateKey(ctx context.Context, action policy.Action, na
 		read: func() (identity.Key, error) { return h.key(ctx, action, name) },
 	}.write(func(k identity.Key, etag string) (identity.Key, int64, error) {
 		if u.CertificateNames != nil {
+			if err := h.authorize(ctx, policy.SetCertificateNames, keyResource(k.Team, k.ID, k.Disabled), identity.ErrKeyNotFound); err != nil {
+				return identity.Key{}, 0, err
+			}
 			if err := h.mayBecomeKey(ctx, &k); err != nil {
 				return identity.Key{}, 0, err
 			}

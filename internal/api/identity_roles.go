@@ -77,6 +77,13 @@ func (h identityHandler) changeRole(
 	if err != nil {
 		return nil, err
 	}
+	if to.Kind == identity.KindKey {
+		// A key with a role has no more what keys without one have: that is for who may change it.
+		team, key := keyParts(member)
+		if err := h.authorize(ctx, policy.UpdateKey, keyResource(team, key, false), &hiddenError{resource: member, cause: identity.ErrKeyNotFound}); err != nil {
+			return nil, err
+		}
+	}
 	w, err := change(ctx, interceptor.Principal(ctx).Name, to, r)
 	if errors.Is(err, identity.ErrTeamNotFound) {
 		return nil, hiddenTeam(r.Team)

@@ -35,6 +35,7 @@ func Explain(err error) Refusal {
 		{identity.ErrTokenExpired, Refusal{Reason: "TOKEN_EXPIRED", Text: "this token has expired; get a new one from its issuer", Error: invalid}},
 		{identity.ErrIssuerUnavailable, Refusal{Reason: "ISSUER_UNAVAILABLE", Text: "the keys of the token's issuer cannot be had now; try again in a moment", Unavailable: true}},
 		{ErrCertificateUnknown, Refusal{Reason: "CERTIFICATE_UNKNOWN", Text: "no key here has a name of your client certificate; ask your administrator to add one to a key", Error: invalid}},
+		{identity.ErrCertificateAmbiguous, Refusal{Reason: "CERTIFICATE_UNKNOWN", Text: "several keys here have names of your client certificate, so that it stands for none; ask your administrator", Error: invalid}},
 	} {
 		if errors.Is(err, known.err) {
 			return known.Refusal

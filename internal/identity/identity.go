@@ -153,7 +153,9 @@ var (
 	ErrUserDisabled       = errors.New("the user is disabled")
 	// ErrAgentNotActive is a key of an agent that is suspended or may not be called any more.
 	ErrAgentNotActive = errors.New("the agent is not active")
-	ErrTokenExpired   = errors.New("the token has expired")
+	// ErrCertificateAmbiguous is a client certificate with names of several keys.
+	ErrCertificateAmbiguous = errors.New("several keys have names of the client certificate")
+	ErrTokenExpired         = errors.New("the token has expired")
 	// ErrTokenInvalid is wrapped with what is wrong with a token.
 	ErrTokenInvalid = errors.New("the token is not valid")
 	// ErrIssuerUnavailable says that the keys of an issuer are not known now.

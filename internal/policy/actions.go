@@ -60,6 +60,8 @@ const (
 	UpdateKey  Action = "UpdateKey"
 	DisableKey Action = "DisableKey"
 	RotateKey  Action = "RotateKey"
+	// SetCertificateNames is to say which client certificates stand for a key.
+	SetCertificateNames Action = "SetCertificateNames"
 
 	GetUser     Action = "GetUser"
 	ListUsers   Action = "ListUsers"

@@ -117,7 +117,12 @@ func (s *Set) with(changed []Policy, removed []Removal, validate bool) (*Set, er
 	for _, r := range removed {
 		retire(policyKey{id: r.ID, shadow: r.Shadow})
 	}
+	given := make(map[policyKey]bool, len(changed))
 	for _, p := range changed {
+		if given[p.key()] {
+			return nil, fmt.Errorf("%w: %q", ErrDuplicatePolicy, p.ID)
+		}
+		given[p.key()] = true
 		c, bad := compilePolicy(p, validate)
 		if bad != nil {
 			mistakes = append(mistakes, bad...)

@@ -31,15 +31,24 @@ func (s *Snapshot) Authenticate(secret string, now time.Time) (identity.Principa
 }
 
 // AuthenticateCertificate returns whom the names of a verified client certificate stand
-// for, the first one that stands for somebody. Names have the form of
-// [identity.Key.CertificateNames].
+// for. Names have the form of [identity.Key.CertificateNames]. One of whose names several
+// keys have a part stands for nobody: [identity.ErrCertificateAmbiguous].
 func (s *Snapshot) AuthenticateCertificate(names []string, now time.Time) (identity.Principal, error) {
+	var found *identity.Key
 	for _, name := range names {
-		if key, ok := s.certificates.Get(name); ok {
-			return s.keyPrincipal(key, now)
+		key, ok := s.certificates.Get(name)
+		switch {
+		case !ok:
+		case found == nil:
+			found = key
+		case found.UID != key.UID:
+			return identity.Principal{}, identity.ErrCertificateAmbiguous
 		}
 	}
-	return identity.Principal{}, identity.ErrCredentialsInvalid
+	if found == nil {
+		return identity.Principal{}, identity.ErrCredentialsInvalid
+	}
+	return s.keyPrincipal(found, now)
 }
 
 // keyPrincipal returns as whom a key calls.

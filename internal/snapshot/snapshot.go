@@ -122,6 +122,11 @@ func (s *Snapshot) EachTeam(f func(*identity.Team) bool) {
 	s.teams.Each(func(_ uuid.UUID, t *identity.Team) bool { return f(t) })
 }
 
+// EachKey calls f for every key, in no order, until it returns false.
+func (s *Snapshot) EachKey(f func(*identity.Key) bool) {
+	s.keys.Each(func(_ uuid.UUID, k *identity.Key) bool { return f(k) })
+}
+
 // IssuerByURL returns the issuer of a URL, a disabled one too.
 func (s *Snapshot) IssuerByURL(url string) (*identity.Issuer, bool) { return s.issuerURLs.Get(url) }
 
