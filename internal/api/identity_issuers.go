@@ -48,10 +48,33 @@ func newMappings(was *identity.Issuer, u *identity.IssuerUpdate) []identity.Clai
 	if u.Mappings != nil {
 		mappings = *u.Mappings
 	}
-	if u.URL != nil || u.JWKS != nil || u.JWKSURL != nil || u.Audiences != nil || u.Algorithms != nil {
+	if changesTrust(u) {
 		return mappings
 	}
 	return slices.DeleteFunc(slices.Clone(mappings), func(m identity.ClaimMapping) bool { return slices.Contains(was.Mappings, m) })
+}
+
+// changesTrust tells whether an update changes who signs tokens, or for whom.
+func changesTrust(u *identity.IssuerUpdate) bool {
+	return u.URL != nil || u.JWKS != nil || u.JWKSURL != nil || u.Audiences != nil || u.Algorithms != nil
+}
+
+// checkUsers refuses a change of who signs an issuer's tokens to callers who may not give
+// what its users hold: the new keys could sign tokens of any of them.
+func (h identityHandler) checkUsers(ctx context.Context, i *identity.Issuer) error {
+	snap := h.snapshot()
+	var held []identity.RoleIn
+	snap.EachUser(func(u *identity.User) bool {
+		if u.IssuerUID == i.UID {
+			for _, r := range snap.Roles(u.UID) {
+				if !slices.Contains(held, r) {
+					held = append(held, r)
+				}
+			}
+		}
+		return true
+	})
+	return h.mayBecome(ctx, "a user of "+i.Name(), held)
 }
 
 // CreateIssuer makes an issuer.
@@ -169,6 +192,11 @@ func (h identityHandler) UpdateIssuer(ctx context.Context, req *identityv1.Updat
 			// Not before the decision: who may not change it is told nothing else.
 			if err := h.checkMappings(ctx, newMappings(&i, &u)); err != nil {
 				return identity.Issuer{}, 0, err
+			}
+			if changesTrust(&u) {
+				if err := h.checkUsers(ctx, &i); err != nil {
+					return identity.Issuer{}, 0, err
+				}
 			}
 			u.Etag = etag
 			return h.identity.UpdateIssuer(ctx, interceptor.Principal(ctx).Name, i.UID, u)

@@ -46,4 +46,18 @@ func TestIssuers_MapToNoMoreThanTheirAuthorMayGive(t *testing.T) {
 	must(t, err)
 	_, err = keeper.UpdateIssuer(ctx, &identityv1.UpdateIssuerRequest{Issuer: &identityv1.Issuer{Name: "issuers/okta", JwksUrl: "https://evil.example.com/keys"}})
 	refused(t, err, connect.CodePermissionDenied, "PERMISSION_DENIED")
+
+	// Nor does it come to sign for users who were given more.
+	move := func() error {
+		_, err := keeper.UpdateIssuer(ctx, &identityv1.UpdateIssuerRequest{Issuer: &identityv1.Issuer{Name: "issuers/good", JwksUrl: "https://evil.example.com/keys"}})
+		return err
+	}
+	must(t, move())
+	admin := p.as(adminSecret)
+	_, err = admin.CreateUser(ctx, &identityv1.CreateUserRequest{User: &identityv1.User{Issuer: "issuers/good", Subject: "ada"}})
+	must(t, err)
+	must(t, move())
+	_, err = admin.AddRoleMember(ctx, &identityv1.AddRoleMemberRequest{Role: "roles/auditor", Member: "users/good~ada"})
+	must(t, err)
+	refused(t, move(), connect.CodePermissionDenied, "PERMISSION_DENIED")
 }

@@ -127,6 +127,12 @@ func (s *Snapshot) EachKey(f func(*identity.Key) bool) {
 	s.keys.Each(func(_ uuid.UUID, k *identity.Key) bool { return f(k) })
 }
 
+// EachUser calls f for every user that [Snapshot.UserByUID] knows, in no order, until it
+// returns false.
+func (s *Snapshot) EachUser(f func(*identity.User) bool) {
+	s.users.Each(func(_ uuid.UUID, u *identity.User) bool { return f(u) })
+}
+
 // IssuerByURL returns the issuer of a URL, a disabled one too.
 func (s *Snapshot) IssuerByURL(url string) (*identity.Issuer, bool) { return s.issuerURLs.Get(url) }
 
