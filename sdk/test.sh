@@ -34,7 +34,8 @@ import { SignalboxClient, UnavailableError } from "@signalbox/sdk";
 import { AgentSchema } from "@signalbox/sdk/registry/v1";
 import { KeySchema } from "@signalbox/sdk/identity/v1";
 import { EventSchema } from "@signalbox/sdk/audit/v1";
-for (const s of [AgentSchema, KeySchema, EventSchema]) console.log(s.typeName);
+import { PolicySchema } from "@signalbox/sdk/policy/v1";
+for (const s of [AgentSchema, KeySchema, EventSchema, PolicySchema]) console.log(s.typeName);
 const client = new SignalboxClient({ baseUrl: "http://127.0.0.1:1", apiKey: "sb_x" });
 const err = await client.listAgents().toArray().catch((e) => e);
 if (!(err instanceof UnavailableError)) throw new Error(`not an UnavailableError: ${err}`);
@@ -66,11 +67,12 @@ import os
 import signalbox
 from signalbox.audit.v1 import Event
 from signalbox.identity.v1 import Key
+from signalbox.policy.v1 import Policy
 from signalbox.registry.v1 import Agent
 home = os.path.dirname(signalbox.__file__)
 assert home == os.path.join(os.environ["PYTHONPATH"], "signalbox"), home
 assert os.path.exists(os.path.join(home, "py.typed"))
-print([m.desc().type_name for m in (Agent, Key, Event)])
+print([m.desc().type_name for m in (Agent, Key, Event, Policy)])
 with signalbox.Signalbox("http://127.0.0.1:1", "sb_x") as client:
     try:
         list(client.list_agents())

@@ -7,7 +7,8 @@ import importlib
 import inspect
 import pkgutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -66,12 +67,14 @@ def test_errors_ignore_other_domains_and_details_that_do_not_parse() -> None:
                 detail("google.rpc.ErrorInfo", b"\x0a\x01\xff"),
                 detail("google.rpc.ErrorInfo", b"\x0f"),
                 detail("buf.validate.Violations", b"\x0a\xff"),
+                detail("signalbox.policy.v1.PolicyMistakes", b"\x0a\xff"),
             ],
         )
     )
     assert err.code == "invalid_argument"
     assert err.reason is None
     assert err.field_violations == ()
+    assert err.policy_mistakes == ()
 
 
 @pytest.mark.parametrize("code", list(Code))
@@ -97,8 +100,15 @@ def test_a_key_that_no_header_can_hold_is_refused_at_once(api_key: str) -> None:
 
 
 def test_the_key_is_added_unless_a_call_brings_its_own() -> None:
-    assert with_key({"x-a": "b"}, "Bearer k")["authorization"] == "Bearer k"
-    assert with_key({"Authorization": "Bearer own"}, "Bearer k")["authorization"] == "Bearer own"
+    asked: list[str] = []
+
+    def key() -> str:
+        asked.append("Bearer k")
+        return asked[-1]
+
+    assert with_key({"x-a": "b"}, key)["authorization"] == "Bearer k"
+    assert with_key({"Authorization": "Bearer own"}, key)["authorization"] == "Bearer own"
+    assert len(asked) == 1
 
 
 def test_agent_urls_take_ids_and_names() -> None:
@@ -123,18 +133,44 @@ def test_a_pager_asks_for_a_page_only_when_it_is_needed() -> None:
     assert asked == ["", "", "a", "b"]
 
 
+def envelope(data: bytes, flags: int = 0) -> bytes:
+    return bytes([flags]) + len(data).to_bytes(4, "big") + data
+
+
+EVENT = field(1, field(1, "events/e"))
+PROGRESS = [field(1, bytes([0x08, n])) for n in (1, 2)]
+REPORT = field(2, field(1, "replays/r"))
+END = envelope(b"{}", 2)
+
+
 class _QuietGateway(BaseHTTPRequestHandler):
-    """Sends signs of life around its only event."""
+    """Sends signs of life around its only event, and replays; the key says of which kind."""
+
+    left = threading.Semaphore(0)
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
-        event = field(1, field(1, "events/e"))
-        body = b"".join(
-            bytes([flags]) + len(data).to_bytes(4, "big") + data
-            for flags, data in [(0, b""), (0, event), (0, b""), (2, b"{}")]
-        )
+        kind = self.headers["authorization"].removeprefix("Bearer ")
+        messages = {
+            "sb_x": [b"", EVENT, b""],
+            "whole": [PROGRESS[0], b"", field(9, "x"), PROGRESS[1], REPORT],
+            "cut": [PROGRESS[0]],
+            "endless": [PROGRESS[0]],
+        }
+        body = b"".join(map(envelope, messages[kind]))
         self.send_response(200)
         self.send_header("content-type", "application/connect+proto")
+        if kind == "endless":
+            self.end_headers()
+            self.wfile.write(body)
+            self.wfile.flush()
+            # Nothing comes before the client is gone.
+            self.connection.settimeout(20)
+            with suppress(ConnectionError):
+                assert self.rfile.read(1) == b""
+            self.left.release()
+            return
+        body += END
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -164,6 +200,101 @@ def test_a_tail_passes_over_responses_without_an_event(quiet_gateway: str) -> No
             return [event.name async for event in client.tail_events()]
 
     assert asyncio.run(tail()) == ["events/e"]
+
+
+def test_a_replay_passes_over_steps_that_it_does_not_know(quiet_gateway: str) -> None:
+    with Signalbox(quiet_gateway, "whole") as client:
+        replay = client.replay_policy()
+        assert [progress.replayed for progress in replay] == [1, 2]
+        assert replay.report().name == "replays/r"
+        assert replay.report().name == "replays/r"
+
+    async def follow() -> None:
+        async with AsyncSignalbox(quiet_gateway, "whole") as client:
+            replay = client.replay_policy()
+            assert [progress.replayed async for progress in replay] == [1, 2]
+            assert (await replay.report()).name == "replays/r"
+
+    asyncio.run(follow())
+
+
+@pytest.mark.parametrize("kind", ["cut", "endless"])
+def test_a_replay_that_is_closed_or_cut_has_no_report(quiet_gateway: str, kind: str) -> None:
+    with Signalbox(quiet_gateway, kind) as client, closing(client.replay_policy()) as replay:
+        for progress in replay:
+            assert progress.replayed == 1
+            if kind == "endless":
+                replay.close()
+                assert _QuietGateway.left.acquire(timeout=10)
+        with pytest.raises(SignalboxError) as lost:
+            replay.report()
+        assert lost.value.code == "data_loss"
+    for reader in [t for t in threading.enumerate() if t.name == "signalbox-stream"]:
+        reader.join(5)
+        assert not reader.is_alive()
+
+    async def leave() -> None:
+        async with AsyncSignalbox(quiet_gateway, kind) as client, aclosing(client.replay_policy()) as replay:
+            async for progress in replay:
+                assert progress.replayed == 1
+                if kind == "endless":
+                    break
+        if kind == "endless":
+            assert _QuietGateway.left.acquire(timeout=10)
+        with pytest.raises(SignalboxError) as lost:
+            await replay.report()
+        assert lost.value.code == "data_loss"
+
+    asyncio.run(leave())
+
+
+def test_a_function_is_asked_for_the_key_at_each_call(quiet_gateway: str) -> None:
+    keys = iter(["sb_x", "whole", "third"])
+    with Signalbox(quiet_gateway, lambda: next(keys)) as client:
+        assert len(list(client.tail_events())) == 1
+        assert client.replay_policy().report().name == "replays/r"
+        assert client.auth_headers() == {"Authorization": "Bearer third"}
+
+    async def later(key: str) -> str:
+        await asyncio.sleep(0)
+        return key
+
+    async def ask() -> None:
+        akeys = iter(["sb_x", "whole", "third", "fourth"])
+        async with AsyncSignalbox(quiet_gateway, lambda: later(next(akeys))) as client:
+            assert len([event async for event in client.tail_events()]) == 1
+            assert (await client.replay_policy().report()).name == "replays/r"
+            assert await client.auth_headers() == {"Authorization": "Bearer third"}
+        async with AsyncSignalbox(quiet_gateway, lambda: next(akeys)) as client:
+            assert await client.auth_headers() == {"Authorization": "Bearer fourth"}
+
+    asyncio.run(ask())
+
+
+def no_token() -> str:
+    raise LookupError("no token today")
+
+
+@pytest.mark.parametrize(
+    ("api_key", "error"),
+    [(no_token, LookupError), (lambda: "", ValueError), (lambda: "a\nb", ValueError), (lambda: None, TypeError)],
+)
+def test_a_function_that_has_no_key_is_not_blamed_on_the_gateway(
+    api_key: Callable[[], str], error: type[Exception]
+) -> None:
+    with Signalbox("http://127.0.0.1:1", api_key) as client:
+        for call in (lambda: list(client.list_agents()), lambda: list(client.tail_events()), client.auth_headers):
+            with pytest.raises(error):
+                call()
+
+    async def ask() -> None:
+        async with AsyncSignalbox("http://127.0.0.1:1", api_key) as client:
+            with pytest.raises(error):
+                [agent async for agent in client.list_agents()]
+            with pytest.raises(error):
+                [event async for event in client.tail_events()]
+
+    asyncio.run(ask())
 
 
 def test_every_generated_message_is_exported() -> None:

@@ -71,7 +71,7 @@ def client(gateway: Gateway, secret: str) -> Iterator[Signalbox]:
         yield client
 
 
-def call(client: Signalbox | AsyncSignalbox, text: str) -> str:
+def call(client: Signalbox, text: str) -> str:
     """Call the agent, once the gateway knows it, and return the id of the message."""
     message_id = f"m-{uuid.uuid4()}"
     message = {"messageId": message_id, "role": "ROLE_USER", "parts": [{"text": text}]}
@@ -253,7 +253,7 @@ def test_a_tail_that_waits_can_be_interrupted(client: Signalbox) -> None:
             next(tail)
     finally:
         signal.signal(signal.SIGINT, before)
-    for reader in [t for t in threading.enumerate() if t.name == "signalbox-tail"]:
+    for reader in [t for t in threading.enumerate() if t.name == "signalbox-stream"]:
         reader.join(5)
         assert not reader.is_alive()
 
@@ -272,12 +272,12 @@ def test_the_asynchronous_client_does_the_same(gateway: Gateway, client: Signalb
                 await aclient.registry.get_agent(GetAgentRequest(name="agents/nobody"))
             assert not_found.value.reason == "AGENT_NOT_FOUND"
 
-            first = await asyncio.to_thread(call, aclient, "hello, loop")
+            first = await asyncio.to_thread(call, client, "hello, loop")
             event = await asyncio.to_thread(recorded, client, first)
             events = [e.message_id async for e in aclient.list_events(filter=ECHO_EVENTS, page_size=1)]
             assert events.count(first) == 1
 
-            second = asyncio.create_task(asyncio.to_thread(call, aclient, "again, loop"))
+            second = asyncio.create_task(asyncio.to_thread(call, client, "again, loop"))
             async with (
                 asyncio.timeout(20),
                 aclosing(aclient.tail_events(filter=ECHO_EVENTS, after_sequence=event.sequence)) as tail,

@@ -10,25 +10,44 @@ import type {
 import { AuditService } from "./gen/signalbox/audit/v1/audit_service_pb.js";
 import type { Event } from "./gen/signalbox/audit/v1/event_pb.js";
 import type {
+  ListIssuersRequestSchema,
   ListKeysRequestSchema,
+  ListRoleMembersRequestSchema,
   ListTeamsRequestSchema,
+  ListUsersRequestSchema,
 } from "./gen/signalbox/identity/v1/identity_service_pb.js";
 import { IdentityService } from "./gen/signalbox/identity/v1/identity_service_pb.js";
+import type { Issuer } from "./gen/signalbox/identity/v1/issuer_pb.js";
 import type { Key } from "./gen/signalbox/identity/v1/key_pb.js";
+import type { RoleMember } from "./gen/signalbox/identity/v1/role_pb.js";
 import type { Team } from "./gen/signalbox/identity/v1/team_pb.js";
+import type { User } from "./gen/signalbox/identity/v1/user_pb.js";
+import type { Grant } from "./gen/signalbox/policy/v1/grant_pb.js";
+import type { Policy, PolicyVersion } from "./gen/signalbox/policy/v1/policy_pb.js";
+import type {
+  ListGrantsRequestSchema,
+  ListPoliciesRequestSchema,
+  ListPolicyVersionsRequestSchema,
+  ReplayPolicyRequestSchema,
+} from "./gen/signalbox/policy/v1/policy_service_pb.js";
 import { PolicyService } from "./gen/signalbox/policy/v1/policy_service_pb.js";
 import type { Agent } from "./gen/signalbox/registry/v1/agent_pb.js";
 import type { ListAgentsRequestSchema } from "./gen/signalbox/registry/v1/registry_service_pb.js";
 import { RegistryService } from "./gen/signalbox/registry/v1/registry_service_pb.js";
 import { TaskService } from "./gen/signalbox/task/v1/task_service_pb.js";
 import { Pager } from "./pager.js";
+import { PolicyReplay } from "./replay.js";
 
 /** Settings of a {@link SignalboxClient}. */
 export interface ClientOptions {
   /** Address of the gateway, for example `http://127.0.0.1:8080`. */
   baseUrl: string;
-  /** API key, `sb_…`, or the admin key. */
-  apiKey: string;
+  /**
+   * API key, `sb_…`, the admin key, or a token (JWT) of an issuer that the gateway
+   * believes. Tokens expire: a function is asked for one at each call, and should answer
+   * from memory while its token is good. What it throws, the call throws.
+   */
+  apiKey: string | (() => string | Promise<string>);
   /** Used instead of the global `fetch`. */
   fetch?: typeof globalThis.fetch;
   /** Bound of a call, 30 000 by default; 0 means none. Streams have none. */
@@ -46,12 +65,19 @@ export interface TailOptions {
   signal?: AbortSignal;
 }
 
+/** Settings of {@link SignalboxClient.replayPolicy}. */
+export interface ReplayOptions {
+  /** Ends the replay. */
+  signal?: AbortSignal;
+}
+
 const defaultTimeoutMs = 30_000;
 
 /**
- * SignalboxClient is the way to one gateway with one key. `registry`, `identity`,
+ * SignalboxClient is the way to one gateway with one key or token. `registry`, `identity`,
  * `audit`, `tasks` and `policy` have a method per call of the management plane; the
- * other methods walk lists, follow events, and point an A2A client at an agent.
+ * other methods walk lists, follow events and replays, and point an A2A client at an
+ * agent.
  *
  * Every failed call throws a {@link SignalboxError}.
  */
@@ -60,7 +86,7 @@ export class SignalboxClient {
   readonly baseUrl: string;
   /** The catalogue of agents. */
   readonly registry: Client<typeof RegistryService>;
-  /** Teams and keys. */
+  /** Who may call and what they hold: teams, keys, users, issuers of tokens, and roles. */
   readonly identity: Client<typeof IdentityService>;
   /** The record of calls. */
   readonly audit: Client<typeof AuditService>;
@@ -76,11 +102,9 @@ export class SignalboxClient {
 
   constructor(options: ClientOptions) {
     this.baseUrl = checkedBaseUrl(options.baseUrl);
-    if (!options.apiKey) throw new TypeError("SignalboxClient: apiKey is required");
     // Looked up at each call, so that a later replacement of the global one counts.
     const fetch: typeof globalThis.fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
-    const authorization = `Bearer ${options.apiKey}`;
-    new Headers({ authorization }); // throws when the key holds what no header may
+    const authorization = authorizationOf(options.apiKey);
     const transport = withKey(
       // Binary, so that fields which an older gateway or SDK does not know are no error.
       options.transport ?? createConnectTransport({ baseUrl: this.baseUrl, useBinaryFormat: true, fetch }),
@@ -92,9 +116,9 @@ export class SignalboxClient {
     this.audit = createClient(AuditService, transport);
     this.tasks = createClient(TaskService, transport);
     this.policy = createClient(PolicyService, transport);
-    this.fetchWithAuth = (input, init) => {
+    this.fetchWithAuth = async (input, init) => {
       const request = new Request(input, init);
-      if (isBelow(request.url, this.baseUrl)) request.headers.set("Authorization", authorization);
+      if (isBelow(request.url, this.baseUrl)) request.headers.set("Authorization", await authorization());
       return fetch(request);
     };
   }
@@ -128,6 +152,60 @@ export class SignalboxClient {
     }, request.pageToken);
   }
 
+  /** All users that were made or have called, and match. */
+  listUsers(request: MessageInitShape<typeof ListUsersRequestSchema> = {}, options?: CallOptions): Pager<User> {
+    return new Pager(async (pageToken) => {
+      const page = await this.identity.listUsers({ ...request, pageToken }, options);
+      return { items: page.users, nextPageToken: page.nextPageToken };
+    }, request.pageToken);
+  }
+
+  /** All issuers of tokens. */
+  listIssuers(request: MessageInitShape<typeof ListIssuersRequestSchema> = {}, options?: CallOptions): Pager<Issuer> {
+    return new Pager(async (pageToken) => {
+      const page = await this.identity.listIssuers({ ...request, pageToken }, options);
+      return { items: page.issuers, nextPageToken: page.nextPageToken };
+    }, request.pageToken);
+  }
+
+  /** Who holds the role `request.parent`; every role without it. */
+  listRoleMembers(
+    request: MessageInitShape<typeof ListRoleMembersRequestSchema> = {},
+    options?: CallOptions,
+  ): Pager<RoleMember> {
+    return new Pager(async (pageToken) => {
+      const page = await this.identity.listRoleMembers({ parent: "-", ...request, pageToken }, options);
+      return { items: page.members, nextPageToken: page.nextPageToken };
+    }, request.pageToken);
+  }
+
+  /** All policies, those that come with the gateway too. */
+  listPolicies(request: MessageInitShape<typeof ListPoliciesRequestSchema> = {}, options?: CallOptions): Pager<Policy> {
+    return new Pager(async (pageToken) => {
+      const page = await this.policy.listPolicies({ ...request, pageToken }, options);
+      return { items: page.policies, nextPageToken: page.nextPageToken };
+    }, request.pageToken);
+  }
+
+  /** All versions of the policy `request.parent`, the newest first. */
+  listPolicyVersions(
+    request: MessageInitShape<typeof ListPolicyVersionsRequestSchema>,
+    options?: CallOptions,
+  ): Pager<PolicyVersion> {
+    return new Pager(async (pageToken) => {
+      const page = await this.policy.listPolicyVersions({ ...request, pageToken }, options);
+      return { items: page.versions, nextPageToken: page.nextPageToken };
+    }, request.pageToken);
+  }
+
+  /** All grants that match. */
+  listGrants(request: MessageInitShape<typeof ListGrantsRequestSchema> = {}, options?: CallOptions): Pager<Grant> {
+    return new Pager(async (pageToken) => {
+      const page = await this.policy.listGrants({ ...request, pageToken }, options);
+      return { items: page.grants, nextPageToken: page.nextPageToken };
+    }, request.pageToken);
+  }
+
   /** All events that match, the newest first. */
   listEvents(request: MessageInitShape<typeof ListEventsRequestSchema> = {}, options?: CallOptions): Pager<Event> {
     return new Pager(async (pageToken) => {
@@ -145,19 +223,52 @@ export class SignalboxClient {
     request: MessageInitShape<typeof TailEventsRequestSchema> = {},
     options: TailOptions = {},
   ): AsyncGenerator<Event, void, undefined> {
-    // Connect's iterable goes on reading after a `break`: only a signal ends its request.
-    const left = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
     try {
-      for await (const { event } of this.audit.tailEvents(request, { signal })) {
+      for await (const { event } of leaving((signal) => this.audit.tailEvents(request, { signal }), options.signal)) {
         if (event) yield event;
       }
     } catch (err) {
       if (!options.signal?.aborted) throw err;
-    } finally {
-      left.abort();
     }
   }
+
+  /** Replays recorded decisions with the draft, or with the policies as they are now. */
+  replayPolicy(
+    request: MessageInitShape<typeof ReplayPolicyRequestSchema> = {},
+    options: ReplayOptions = {},
+  ): PolicyReplay {
+    return new PolicyReplay(leaving((signal) => this.policy.replayPolicy(request, { signal }), options.signal));
+  }
+}
+
+/** leaving reads a stream whose request ends with the loop over it, or with outer. */
+async function* leaving<T>(
+  open: (signal: AbortSignal) => AsyncIterable<T>,
+  outer: AbortSignal | undefined,
+): AsyncGenerator<T, void, undefined> {
+  // Connect's iterable goes on reading after a `break`: only a signal ends its request.
+  const left = new AbortController();
+  try {
+    yield* open(outer ? AbortSignal.any([outer, left.signal]) : left.signal);
+  } finally {
+    left.abort();
+  }
+}
+
+/** authorizationOf makes the header of a call. What can be refused at once is. */
+function authorizationOf(apiKey: ClientOptions["apiKey"]): () => string | Promise<string> {
+  if (typeof apiKey !== "function") {
+    const fixed = bearer(apiKey);
+    return () => fixed;
+  }
+  return async () => bearer(await apiKey());
+}
+
+function bearer(key: string): string {
+  if (typeof key !== "string" || key === "") throw new TypeError("SignalboxClient: apiKey must be a key or a token");
+  const authorization = `Bearer ${key}`;
+  new Headers({ authorization }); // throws when the key holds what no header may
+  return authorization;
 }
 
 function checkedBaseUrl(text: string): string {
@@ -181,11 +292,11 @@ function isBelow(url: string, baseUrl: string): boolean {
   return url === baseUrl || url.startsWith(`${baseUrl}/`) || url.startsWith(`${baseUrl}?`);
 }
 
-/** withKey adds key, default bound and typed errors to any transport. */
-function withKey(inner: Transport, authorization: string, timeoutMs: number): Transport {
-  const headers = (given: HeadersInit | undefined): Headers => {
+/** withKey adds key or token, default bound and typed errors to any transport. */
+function withKey(inner: Transport, authorization: () => string | Promise<string>, timeoutMs: number): Transport {
+  const headers = async (given: HeadersInit | undefined): Promise<Headers> => {
     const h = new Headers(given);
-    if (!h.has("Authorization")) h.set("Authorization", authorization);
+    if (!h.has("Authorization")) h.set("Authorization", await authorization());
     return h;
   };
   return {
@@ -197,9 +308,11 @@ function withKey(inner: Transport, authorization: string, timeoutMs: number): Tr
       input: MessageInitShape<I>,
       contextValues?: ContextValues,
     ) {
+      // Outside: no gateway had a part in it when there is no key.
+      const withAuth = await headers(header);
       try {
         // A timeout of 0 or less means none to the transport.
-        return await inner.unary(method, signal, timeout ?? timeoutMs, headers(header), input, contextValues);
+        return await inner.unary(method, signal, timeout ?? timeoutMs, withAuth, input, contextValues);
       } catch (err) {
         throw toSignalboxError(err);
       }
@@ -212,8 +325,9 @@ function withKey(inner: Transport, authorization: string, timeoutMs: number): Tr
       input: AsyncIterable<MessageInitShape<I>>,
       contextValues?: ContextValues,
     ): Promise<StreamResponse<I, O>> {
+      const withAuth = await headers(header);
       try {
-        const response = await inner.stream(method, signal, timeout, headers(header), input, contextValues);
+        const response = await inner.stream(method, signal, timeout, withAuth, input, contextValues);
         return { ...response, message: typed(response.message) };
       } catch (err) {
         throw toSignalboxError(err);

@@ -4,6 +4,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { FieldPath, Violation } from "./gen/buf/validate/validate_pb.js";
 import { ViolationsSchema } from "./gen/buf/validate/validate_pb.js";
 import type { Reason as ReasonEnum } from "./gen/signalbox/error/v1/reason_pb.js";
+import type { PolicyMistake } from "./gen/signalbox/policy/v1/policy_pb.js";
+import { PolicyMistakesSchema } from "./gen/signalbox/policy/v1/policy_pb.js";
 
 /** Kind of an error, as the Connect protocol spells it. */
 export type ErrorCode =
@@ -43,6 +45,7 @@ interface ErrorInit {
   reason: Reason | undefined;
   metadata: Readonly<Record<string, string>>;
   fieldViolations: readonly FieldViolation[];
+  policyMistakes: readonly PolicyMistake[];
   retryAfterSeconds: number | undefined;
   cause: unknown;
 }
@@ -64,6 +67,8 @@ export class SignalboxError extends Error {
   readonly metadata: Readonly<Record<string, string>>;
   /** The rules that the request breaks; empty unless the reason is INVALID_ARGUMENT. */
   readonly fieldViolations: readonly FieldViolation[];
+  /** What is wrong with a policy, and where; empty unless the reason is POLICY_INVALID. */
+  readonly policyMistakes: readonly PolicyMistake[];
   /** When to try again, where the gateway said so. */
   readonly retryAfterSeconds: number | undefined;
 
@@ -74,21 +79,22 @@ export class SignalboxError extends Error {
     this.reason = init.reason;
     this.metadata = init.metadata;
     this.fieldViolations = init.fieldViolations;
+    this.policyMistakes = init.policyMistakes;
     this.retryAfterSeconds = init.retryAfterSeconds;
   }
 }
 
-/** The request breaks a rule; `fieldViolations` says which. */
+/** The request breaks a rule, as `fieldViolations` or `policyMistakes` say. */
 export class InvalidArgumentError extends SignalboxError {
   override readonly name = "InvalidArgumentError";
 }
 
-/** The key is missing, unknown, expired or disabled. */
+/** The key or token is missing, not valid, expired, or of somebody who is disabled. */
 export class UnauthenticatedError extends SignalboxError {
   override readonly name = "UnauthenticatedError";
 }
 
-/** The key is known but may not do this. */
+/** The caller is known but may not do this; `metadata.decision` names the decision, for `policy.getDecision`. */
 export class PermissionDeniedError extends SignalboxError {
   override readonly name = "PermissionDeniedError";
 }
@@ -137,6 +143,7 @@ export function toSignalboxError(thrown: unknown): SignalboxError {
     reason: info?.reason as Reason | undefined,
     metadata: info?.metadata ?? {},
     fieldViolations: violations(err),
+    policyMistakes: mistakes(err),
     retryAfterSeconds: retryAfter(info?.metadata, err.metadata),
     cause: thrown,
   };
@@ -243,6 +250,16 @@ function violations(err: ConnectError): FieldViolation[] {
   return details(err, "buf.validate.Violations").flatMap((value) => {
     try {
       return fromBinary(ViolationsSchema, value).violations.map(toFieldViolation);
+    } catch {
+      return [];
+    }
+  });
+}
+
+function mistakes(err: ConnectError): PolicyMistake[] {
+  return details(err, PolicyMistakesSchema.typeName).flatMap((value) => {
+    try {
+      return fromBinary(PolicyMistakesSchema, value).mistakes;
     } catch {
       return [];
     }

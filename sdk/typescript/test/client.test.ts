@@ -77,6 +77,7 @@ describe("errors", () => {
           errorInfo("ELSEWHERE", "example.com"),
           detail("google.rpc.ErrorInfo", Uint8Array.of(0x0a, 0xff)),
           detail("buf.validate.Violations", Uint8Array.of(0x0a, 0xff)),
+          detail("signalbox.policy.v1.PolicyMistakes", Uint8Array.of(0x0a, 0xff)),
         ],
       }),
     );
@@ -84,6 +85,7 @@ describe("errors", () => {
     assert.equal(err.code, "invalid_argument");
     assert.equal(err.reason, undefined);
     assert.deepEqual(err.fieldViolations, []);
+    assert.deepEqual(err.policyMistakes, []);
   });
 
   test("come from something that is no gateway too", async () => {
@@ -119,6 +121,45 @@ describe("the key", () => {
       "https://gateway.example/prefix/a2a/a%20b Bearer sb_secret",
     ]);
   });
+
+  test("is asked of a function at each call", async () => {
+    const seen: (string | null)[] = [];
+    let asked = 0;
+    const client = new SignalboxClient({
+      baseUrl: "https://gateway.example/prefix/",
+      apiKey: async () => `token-${++asked}`,
+      fetch: async (input, init) => {
+        const request = new Request(input, init);
+        seen.push(request.headers.get("authorization"));
+        return new Response(new Uint8Array(), { headers: { "content-type": "application/proto" } });
+      },
+    });
+    await client.registry.getAgent({ name: "agents/a" });
+    await client.registry.getAgent({ name: "agents/a" }, { headers: { authorization: "Bearer own" } });
+    await client.tailEvents().next().catch(() => undefined);
+    await client.fetchWithAuth(client.agentUrl("a"));
+    await client.fetchWithAuth("https://agent.example/");
+    assert.deepEqual(seen, ["Bearer token-1", "Bearer own", "Bearer token-2", "Bearer token-3", null]);
+    assert.equal(asked, 3);
+  });
+
+  for (const [name, apiKey, message] of [
+    ["throws", () => Promise.reject(new TypeError("no token today")), /^no token today$/],
+    ["returns nothing", () => "", /apiKey must be a key or a token/],
+    ["returns what no header may hold", () => "a\nb", /header/i],
+  ] as const) {
+    test(`is not blamed on the gateway when its function ${name}`, async () => {
+      const client = new SignalboxClient({
+        baseUrl: "https://gateway.example",
+        apiKey,
+        fetch: () => assert.fail("a request was made"),
+      });
+      const failure = { name: "TypeError", message };
+      await assert.rejects(client.registry.getAgent({ name: "agents/a" }), failure);
+      await assert.rejects(client.tailEvents().next(), failure);
+      await assert.rejects(client.fetchWithAuth(client.agentUrl("a")), failure);
+    });
+  }
 
   for (const url of [
     "https://agent.example/prefix/",
@@ -159,6 +200,46 @@ describe("a tail", () => {
     const names: string[] = [];
     for await (const { name } of client.tailEvents()) names.push(name);
     assert.deepEqual(names, ["events/e"]);
+  });
+});
+
+describe("a replay", () => {
+  const envelope = (flags: number, body: Uint8Array) => join(Uint8Array.of(flags, 0, 0, 0, body.length), body);
+  const client = (...messages: Uint8Array[]) =>
+    clientWith(() => {
+      const body = join(...messages.map((m) => envelope(0, m)), envelope(2, new TextEncoder().encode("{}")));
+      return new Response(body.slice(), { headers: { "content-type": "application/connect+proto" } });
+    });
+  const progress = (replayed: number) => field(1, Uint8Array.of(0x08, replayed));
+  const result = field(2, field(1, "replays/r"));
+
+  test("passes over steps that it does not know", async () => {
+    const replay = client(progress(1), new Uint8Array(), field(9, "x"), progress(2), result).replayPolicy();
+    const seen: bigint[] = [];
+    for await (const { replayed } of replay) seen.push(replayed);
+    assert.deepEqual(seen, [1n, 2n]);
+    assert.equal((await replay.report()).name, "replays/r");
+    assert.equal((await replay.report()).name, "replays/r");
+  });
+
+  test("that is left ends its request, and has no report", async () => {
+    let request: Request | undefined;
+    const replay = clientWith((asked) => {
+      request = asked;
+      const body = new ReadableStream({ start: (c) => c.enqueue(envelope(0, progress(1))) });
+      return new Response(body, { headers: { "content-type": "application/connect+proto" } });
+    }).replayPolicy();
+    for await (const { replayed } of replay) {
+      assert.equal(replayed, 1n);
+      assert.equal(request?.signal.aborted, false);
+      break;
+    }
+    assert.equal(request?.signal.aborted, true);
+    assert.equal((await thrownBy(replay.report())).code, "data_loss");
+  });
+
+  test("without a report is an error", async () => {
+    assert.equal((await thrownBy(client(progress(1)).replayPolicy().report())).code, "data_loss");
   });
 });
 

@@ -9,6 +9,7 @@ The messages of each service are in :mod:`signalbox.registry.v1`,
 from ._async_client import AsyncSignalbox
 from ._client import Signalbox
 from ._pager import AsyncPager, Pager
+from ._replay import AsyncPolicyReplay, PolicyReplay
 from .errors import (
     AbortedError,
     AlreadyExistsError,
@@ -28,6 +29,7 @@ __all__ = [
     "AbortedError",
     "AlreadyExistsError",
     "AsyncPager",
+    "AsyncPolicyReplay",
     "AsyncSignalbox",
     "ErrorCode",
     "FailedPreconditionError",
@@ -36,6 +38,7 @@ __all__ = [
     "NotFoundError",
     "Pager",
     "PermissionDeniedError",
+    "PolicyReplay",
     "ResourceExhaustedError",
     "Signalbox",
     "SignalboxError",

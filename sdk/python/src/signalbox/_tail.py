@@ -65,7 +65,7 @@ def read_in_thread(stream: Iterable[T], leave: Callable[[], None]) -> Generator[
             results.put(None)
 
     # A daemon: a gateway that never sends its headers must not keep the program from ending.
-    threading.Thread(target=read, name="signalbox-tail", daemon=True).start()
+    threading.Thread(target=read, name="signalbox-stream", daemon=True).start()
     try:
         while (result := results.get()) is not None:
             if isinstance(result, BaseException):

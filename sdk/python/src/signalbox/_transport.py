@@ -1,9 +1,10 @@
-"""What the clients add to the generated ones: the key, a bound, typed errors."""
+"""What the clients add to the generated ones: key or token, a bound, typed errors."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
@@ -32,18 +33,58 @@ def checked_base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def checked_key(key: str) -> str:
-    """Return the key, or raise ValueError when no header may hold it."""
+def bearer(key: object) -> str:
+    """Return the header that carries the key, or raise an error when none may hold it."""
+    if not isinstance(key, str):
+        raise TypeError(f"api_key must be a str or a function that returns one, not {type(key).__name__}")
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise ValueError("api_key must be printable ASCII without spaces")
-    return key
+    return f"Bearer {key}"
 
 
-def with_key(headers: HeadersLike | None, authorization: str) -> Headers:
-    """Return the headers of a call with the key, unless they have one already."""
+Authorization = Callable[[], str]
+AsyncAuthorization = Callable[[], Awaitable[str]]
+
+
+def authorization_of(api_key: str | Callable[[], str]) -> Authorization:
+    """Return what makes the header of each call. What can be refused at once is."""
+    if callable(api_key):
+        return lambda: bearer(api_key())
+    fixed = bearer(api_key)
+    return lambda: fixed
+
+
+def async_authorization_of(api_key: str | Callable[[], str | Awaitable[str]]) -> AsyncAuthorization:
+    """As :func:`authorization_of`, for functions that may be asynchronous."""
+    if callable(api_key):
+        provider = api_key
+
+        async def ask() -> str:
+            key = provider()
+            return bearer(await key if inspect.isawaitable(key) else key)
+
+        return ask
+    fixed = bearer(api_key)
+
+    async def known() -> str:
+        return fixed
+
+    return known
+
+
+def with_key(headers: HeadersLike | None, authorization: Authorization) -> Headers:
+    """Return the headers of a call with key or token, unless they have one already."""
     result = Headers(headers or {})
     if "authorization" not in result:
-        result["authorization"] = authorization
+        result["authorization"] = authorization()
+    return result
+
+
+async def async_with_key(headers: HeadersLike | None, authorization: AsyncAuthorization) -> Headers:
+    """As :func:`with_key`."""
+    result = Headers(headers or {})
+    if "authorization" not in result:
+        result["authorization"] = await authorization()
     return result
 
 
@@ -51,7 +92,7 @@ class KeyedSync(ConnectClientSync):
     """Base of the synchronous service clients."""
 
     def __init__(
-        self, address: str, *, authorization: str, timeout_ms: int | None, http_client: pyqwest.SyncClient
+        self, address: str, *, authorization: Authorization, timeout_ms: int | None, http_client: pyqwest.SyncClient
     ) -> None:
         # The base class would apply its timeout to streams too; those have none here.
         super().__init__(address, send_compression=None, http_client=http_client)
@@ -67,11 +108,13 @@ class KeyedSync(ConnectClientSync):
         timeout_ms: int | None = None,
         use_get: bool = False,
     ) -> RES:
+        # Outside: no gateway had a part in it when there is no key.
+        keyed = with_key(headers, self._authorization)
         try:
             return super().execute_unary(
                 request=request,
                 method=method,
-                headers=with_key(headers, self._authorization),
+                headers=keyed,
                 timeout_ms=self._unary_timeout_ms if timeout_ms is None else timeout_ms,
                 use_get=use_get,
             )
@@ -86,11 +129,12 @@ class KeyedSync(ConnectClientSync):
         headers: HeadersLike | None = None,
         timeout_ms: int | None = None,
     ) -> Iterator[RES]:
+        keyed = with_key(headers, self._authorization)
         try:
             yield from super().execute_server_stream(
                 request=request,
                 method=method,
-                headers=with_key(headers, self._authorization),
+                headers=keyed,
                 timeout_ms=timeout_ms,
             )
         except ConnectError as err:
@@ -101,7 +145,7 @@ class Keyed(ConnectClient):
     """Base of the asynchronous service clients."""
 
     def __init__(
-        self, address: str, *, authorization: str, timeout_ms: int | None, http_client: pyqwest.Client
+        self, address: str, *, authorization: AsyncAuthorization, timeout_ms: int | None, http_client: pyqwest.Client
     ) -> None:
         super().__init__(address, send_compression=None, http_client=http_client)
         self._authorization = authorization
@@ -116,11 +160,12 @@ class Keyed(ConnectClient):
         timeout_ms: int | None = None,
         use_get: bool = False,
     ) -> RES:
+        keyed = await async_with_key(headers, self._authorization)
         try:
             return await super().execute_unary(
                 request=request,
                 method=method,
-                headers=with_key(headers, self._authorization),
+                headers=keyed,
                 timeout_ms=self._unary_timeout_ms if timeout_ms is None else timeout_ms,
                 use_get=use_get,
             )
@@ -135,10 +180,11 @@ class Keyed(ConnectClient):
         headers: HeadersLike | None = None,
         timeout_ms: int | None = None,
     ) -> AsyncIterator[RES]:
+        keyed = await async_with_key(headers, self._authorization)
         stream = super().execute_server_stream(
             request=request,
             method=method,
-            headers=with_key(headers, self._authorization),
+            headers=keyed,
             timeout_ms=timeout_ms,
         )
         try:

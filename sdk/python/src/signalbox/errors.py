@@ -12,6 +12,7 @@ from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 
 from ._gen.buf.validate.validate_pb import FieldPath, Violations
+from ._gen.signalbox.policy.v1.policy_pb import PolicyMistake, PolicyMistakes
 
 __all__ = [
     "AbortedError",
@@ -74,6 +75,8 @@ class SignalboxError(Exception):
         metadata: Values that belong to the reason.
         field_violations: The rules that the request breaks; empty unless the reason
             is INVALID_ARGUMENT.
+        policy_mistakes: What is wrong with a policy, and where; empty unless the reason
+            is POLICY_INVALID.
         retry_after_seconds: When to try again, where the gateway said so.
     """
 
@@ -82,6 +85,7 @@ class SignalboxError(Exception):
     reason: str | None
     metadata: Mapping[str, str]
     field_violations: tuple[FieldViolation, ...]
+    policy_mistakes: tuple[PolicyMistake, ...]
     retry_after_seconds: float | None
 
     def __init__(
@@ -92,6 +96,7 @@ class SignalboxError(Exception):
         reason: str | None = None,
         metadata: Mapping[str, str] | None = None,
         field_violations: tuple[FieldViolation, ...] = (),
+        policy_mistakes: tuple[PolicyMistake, ...] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -99,6 +104,7 @@ class SignalboxError(Exception):
         self.reason = reason
         self.metadata = MappingProxyType(dict(metadata or {}))
         self.field_violations = field_violations
+        self.policy_mistakes = policy_mistakes
         self.retry_after_seconds = _seconds(self.metadata.get("retry_after_s"))
 
     def __str__(self) -> str:
@@ -106,15 +112,18 @@ class SignalboxError(Exception):
 
 
 class InvalidArgumentError(SignalboxError):
-    """The request breaks a rule; ``field_violations`` says which."""
+    """The request breaks a rule, as ``field_violations`` or ``policy_mistakes`` say."""
 
 
 class UnauthenticatedError(SignalboxError):
-    """The key is missing, unknown, expired or disabled."""
+    """The key or token is missing, not valid, expired, or of somebody who is disabled."""
 
 
 class PermissionDeniedError(SignalboxError):
-    """The key is known but may not do this."""
+    """The caller is known but may not do this.
+
+    ``metadata["decision"]`` names the decision, which ``policy.get_decision`` explains.
+    """
 
 
 class NotFoundError(SignalboxError):
@@ -161,6 +170,7 @@ def from_connect(err: ConnectError) -> SignalboxError:
     reason: str | None = None
     metadata: dict[str, str] = {}
     violations: list[FieldViolation] = []
+    mistakes: list[PolicyMistake] = []
     for detail in err.details:
         # A detail that does not parse must not hide the error that carries it.
         try:
@@ -170,6 +180,8 @@ def from_connect(err: ConnectError) -> SignalboxError:
                     reason, metadata = info_reason, info_metadata
             elif detail.type_name == "buf.validate.Violations":
                 violations += _read_violations(detail.message_bytes)
+            elif detail.type_name == "signalbox.policy.v1.PolicyMistakes":
+                mistakes += PolicyMistakes.from_binary(detail.message_bytes).mistakes
         except ValueError:
             continue
     code: ErrorCode = err.code.value
@@ -179,6 +191,7 @@ def from_connect(err: ConnectError) -> SignalboxError:
         reason=reason,
         metadata=metadata,
         field_violations=tuple(violations),
+        policy_mistakes=tuple(mistakes),
     )
 
 
