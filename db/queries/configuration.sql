@@ -30,6 +30,13 @@ INSERT INTO config_changes (
     @revision, @resource_kind, @resource_uid, @resource_name, @verb, @author, @reason, @before_state, @after_state, @change_time
 );
 
+-- ConfigChangeMark returns what tells a revision from another of the same number, which a
+-- database has that was set back.
+-- name: ConfigChangeMark :one
+SELECT (resource_uid::text || ' ' || verb || ' ' || extract(epoch FROM change_time)::text)::text AS mark
+FROM config_changes
+WHERE revision = @revision;
+
 -- ConfigChangeTouched returns what was changed after a revision.
 -- name: ConfigChangeTouched :many
 SELECT DISTINCT resource_kind, resource_uid

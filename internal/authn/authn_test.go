@@ -28,7 +28,7 @@ type fixed struct{ delta snapshot.Delta }
 
 func (f fixed) Revision(context.Context) (int64, error)              { return f.delta.Revision, nil }
 func (f fixed) All(context.Context) (snapshot.Delta, error)          { return f.delta, nil }
-func (f fixed) Since(context.Context, int64) (snapshot.Delta, error) { return f.delta, nil }
+func (f fixed) Since(context.Context, int64, string) (snapshot.Delta, error) { return f.delta, nil }
 
 var (
 	keyUID, agentKeyUID, agentUID = uuid.New(), uuid.New(), uuid.New()

@@ -27,7 +27,7 @@ type crowd struct{ delta snapshot.Delta }
 
 func (crowd) Revision(context.Context) (int64, error) { return 1, nil }
 
-func (crowd) Since(context.Context, int64) (snapshot.Delta, error) {
+func (crowd) Since(context.Context, int64, string) (snapshot.Delta, error) {
 	return snapshot.Delta{}, errors.New("nothing changes")
 }
 

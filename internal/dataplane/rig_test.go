@@ -121,7 +121,7 @@ type fixed struct{ agent *registry.Agent }
 
 func (fixed) Revision(context.Context) (int64, error) { return 1, nil }
 
-func (fixed) Since(context.Context, int64) (snapshot.Delta, error) {
+func (fixed) Since(context.Context, int64, string) (snapshot.Delta, error) {
 	return snapshot.Delta{}, errors.New("nothing changes")
 }
 

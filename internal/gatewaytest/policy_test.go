@@ -93,13 +93,15 @@ func replay(t *testing.T, g *gatewaytest.Gateway, id, text string, since time.Ti
 	}
 	defer func() { _ = stream.Close() }()
 	var report *policyv1.Replay
+	total := int64(0)
 	for stream.Receive() {
+		total = max(total, stream.Msg().GetProgress().GetEventsTotal())
 		if r := stream.Msg().GetResult(); r != nil {
 			report = r
 		}
 	}
-	if err := stream.Err(); err != nil || report == nil {
-		t.Fatalf("the replay ended with %v and %v", report, err)
+	if err := stream.Err(); err != nil || report == nil || total < report.GetReplayed() {
+		t.Fatalf("the replay of %d events ended with %v and %v", total, report, err)
 	}
 	return report
 }

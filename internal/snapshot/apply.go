@@ -15,6 +15,9 @@ import (
 // Delta is what changed up to a revision. A nil value means that the resource is gone.
 type Delta struct {
 	Revision int64
+	// Mark tells the revision from one of the same number that the database had, or will
+	// have, when it is set back; it may be empty.
+	Mark     string
 	Keys     map[uuid.UUID]*identity.Key
 	Agents   map[uuid.UUID]*registry.Agent
 	Teams    map[uuid.UUID]*identity.Team
@@ -42,7 +45,7 @@ func empty(lineage uint64) (*Snapshot, error) {
 // apply returns s with d applied; s stays as it is.
 func (s *Snapshot) apply(d Delta) (*Snapshot, error) {
 	next := *s
-	next.revision = d.Revision
+	next.revision, next.mark = d.Revision, d.Mark
 	if err := next.applyPolicies(s, d.Policies); err != nil {
 		return nil, err
 	}

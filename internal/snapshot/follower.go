@@ -19,10 +19,14 @@ type Source interface {
 	Revision(ctx context.Context) (int64, error)
 	// All returns the whole configuration at one revision.
 	All(ctx context.Context) (Delta, error)
-	// Since returns the present state of what changed after a revision, together
-	// with the revision that it is the state of.
-	Since(ctx context.Context, after int64) (Delta, error)
+	// Since returns the present state of what changed after a revision, together with the
+	// revision that it is the state of. mark is the one that came with the revision before;
+	// ErrOtherHistory says that the database has another revision of this number.
+	Since(ctx context.Context, after int64, mark string) (Delta, error)
 }
+
+// ErrOtherHistory says that the database was set back and has gone on otherwise.
+var ErrOtherHistory = errors.New("the database has another history of the configuration")
 
 // Config says how a Follower works.
 type Config struct {
@@ -165,14 +169,17 @@ func (f *Follower) refresh(ctx context.Context) error {
 	current := f.Current()
 	if revision != current.Revision() {
 		var delta Delta
-		if revision < current.Revision() {
+		back := revision < current.Revision()
+		if !back {
+			delta, err = f.cfg.Source.Since(ctx, current.Revision(), current.mark)
+			back = errors.Is(err, ErrOtherHistory)
+		}
+		if back {
 			// The database was set back: what was made since is gone, and no change says so.
 			if current, err = empty(current.lineage + 1); err != nil {
 				return err
 			}
 			delta, err = f.cfg.Source.All(ctx)
-		} else {
-			delta, err = f.cfg.Source.Since(ctx, current.Revision())
 		}
 		if err != nil {
 			return err

@@ -49,7 +49,15 @@ func (s *source) state(revision int64) snapshot.Delta {
 	if s.other {
 		agent.UID = uuid.UUID{2}
 	}
-	return snapshot.Delta{Revision: revision, Agents: map[uuid.UUID]*registry.Agent{agent.UID: agent}}
+	return snapshot.Delta{Revision: revision, Mark: s.mark(), Agents: map[uuid.UUID]*registry.Agent{agent.UID: agent}}
+}
+
+// mark is another one once the database was set back.
+func (s *source) mark() string {
+	if s.other {
+		return "another history"
+	}
+	return ""
 }
 
 func name(revision int64) string { return "agent-" + string(rune('a'+revision)) }
@@ -75,9 +83,12 @@ func (s *source) All(context.Context) (snapshot.Delta, error) {
 	return s.state(s.revision), s.err
 }
 
-func (s *source) Since(_ context.Context, _ int64) (snapshot.Delta, error) {
+func (s *source) Since(_ context.Context, _ int64, mark string) (snapshot.Delta, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if mark != s.mark() {
+		return snapshot.Delta{}, snapshot.ErrOtherHistory
+	}
 	s.deltas++
 	return s.state(s.revision), s.err
 }
@@ -169,6 +180,22 @@ func TestFollower_ADatabaseThatWasSetBackIsFollowed(t *testing.T) {
 		src.set(func(s *source) { s.revision, s.other = 2, true })
 		<-f.Changed()
 		wantServed(t, f, 2)
+		if _, ok := f.Current().Agent(name(5)); ok {
+			t.Error("an agent is served that the database does not have")
+		}
+	})
+}
+
+// It may have been written to since, so that its revision is not an older one when it is
+// next looked at.
+func TestFollower_ADatabaseThatWasSetBackAndWentOnIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &source{revision: 5}
+		f := follow(t, snapshot.Config{Source: src})
+		wantServed(t, f, 5)
+		src.set(func(s *source) { s.revision, s.other = 7, true })
+		<-f.Changed()
+		wantServed(t, f, 7)
 		if _, ok := f.Current().Agent(name(5)); ok {
 			t.Error("an agent is served that the database does not have")
 		}
@@ -318,7 +345,7 @@ type fixed struct{ all snapshot.Delta }
 
 func (f fixed) Revision(context.Context) (int64, error)                  { return f.all.Revision, nil }
 func (f fixed) All(context.Context) (snapshot.Delta, error)              { return f.all, nil }
-func (f fixed) Since(_ context.Context, _ int64) (snapshot.Delta, error) { return f.all, nil }
+func (f fixed) Since(_ context.Context, _ int64, _ string) (snapshot.Delta, error) { return f.all, nil }
 
 func TestAuthenticate_TellsWhoCallsOrWhyNot(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)

@@ -20,6 +20,8 @@ import (
 // Snapshot is the configuration at one revision. It is never changed.
 type Snapshot struct {
 	revision int64
+	// mark tells the revision from others of its number.
+	mark string
 	// lineage counts how often the database was found set back to an earlier revision: the
 	// same revision may be another configuration then.
 	lineage uint64

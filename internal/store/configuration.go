@@ -44,9 +44,16 @@ func (s *Store) All(ctx context.Context) (snapshot.Delta, error) {
 }
 
 // Since implements [snapshot.Source].
-func (s *Store) Since(ctx context.Context, after int64) (snapshot.Delta, error) {
+func (s *Store) Since(ctx context.Context, after int64, mark string) (snapshot.Delta, error) {
 	var d snapshot.Delta
 	err := s.inTx(ctx, consistent, func(ctx context.Context, tx pgx.Tx) error {
+		known, err := s.mark(ctx, tx, after)
+		if err != nil {
+			return err
+		}
+		if known != mark {
+			return snapshot.ErrOtherHistory
+		}
 		count, err := s.queries.ConfigChangeCount(ctx, tx, dbsqlc.ConfigChangeCountParams{AfterRevision: after, Bound: maxDelta + 1})
 		if err != nil {
 			return fmt.Errorf("count changes: %w", err)
@@ -61,6 +68,19 @@ func (s *Store) Since(ctx context.Context, after int64) (snapshot.Delta, error) 
 	return d, err
 }
 
+// mark returns what tells a revision from others of its number: what was changed with it,
+// and when. Before the first revision there is nothing to tell.
+func (s *Store) mark(ctx context.Context, tx pgx.Tx, revision int64) (string, error) {
+	mark, err := s.queries.ConfigChangeMark(ctx, tx, revision)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read change: %w", err)
+	}
+	return mark, nil
+}
+
 // all reads the whole configuration.
 func (s *Store) all(ctx context.Context, tx pgx.Tx) (snapshot.Delta, error) {
 	revision, err := s.queries.ConfigurationRevisionGet(ctx, tx)
@@ -68,6 +88,9 @@ func (s *Store) all(ctx context.Context, tx pgx.Tx) (snapshot.Delta, error) {
 		return snapshot.Delta{}, fmt.Errorf("read revision: %w", err)
 	}
 	d := snapshot.Delta{Revision: revision}
+	if d.Mark, err = s.mark(ctx, tx, revision); err != nil {
+		return snapshot.Delta{}, err
+	}
 	if d.Admins, err = s.adminKeys(ctx, tx); err != nil {
 		return snapshot.Delta{}, err
 	}
@@ -180,6 +203,9 @@ func (s *Store) changed(ctx context.Context, tx pgx.Tx, after int64) (snapshot.D
 		Keys:     map[uuid.UUID]*identity.Key{},
 		Agents:   map[uuid.UUID]*registry.Agent{},
 		Users:    map[uuid.UUID]*identity.User{},
+	}
+	if d.Mark, err = s.mark(ctx, tx, revision); err != nil {
+		return snapshot.Delta{}, err
 	}
 	of := map[string][]uuid.UUID{} // the uids of each kind
 	for _, row := range touched {

@@ -114,7 +114,7 @@ func (e *editor) edit() {
 
 // merge applies a delta to what was read before.
 func merge(d *snapshot.Delta, next snapshot.Delta) {
-	d.Revision = next.Revision
+	d.Revision, d.Mark = next.Revision, next.Mark
 	fold(d.Keys, next.Keys, func(k *identity.Key) bool { return k == nil })
 	fold(d.Agents, next.Agents, func(a *registry.Agent) bool { return a == nil })
 	fold(d.Teams, next.Teams, func(t *identity.Team) bool { return t == nil })
@@ -154,7 +154,7 @@ func TestSince_DeltasAddUpToTheWholeConfiguration(t *testing.T) {
 				for range e.r.IntN(8) {
 					e.edit()
 				}
-				delta, err := s.Since(t.Context(), followed.Revision)
+				delta, err := s.SinceKnown(t.Context(), followed.Revision)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -192,7 +192,7 @@ func TestSince_IsConsistentUnderConcurrentWrites(t *testing.T) {
 	}
 	base := followed.Revision - int64(len(followed.Keys))
 	for len(followed.Keys) < 60 {
-		delta, err := s.Since(t.Context(), followed.Revision)
+		delta, err := s.SinceKnown(t.Context(), followed.Revision)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,7 +393,7 @@ func TestSince_AfterVeryManyChangesStillTellsWhatIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delta, err := s.Since(t.Context(), before.Revision)
+	delta, err := s.SinceKnown(t.Context(), before.Revision)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,10 +446,34 @@ func TestStore_TellsAnUnreachableDatabaseFromOtherFaults(t *testing.T) {
 			return err
 		},
 		"list":  func() error { _, err := s.Agents(t.Context(), registry.Query{Limit: 1}); return err },
-		"since": func() error { _, err := s.Since(t.Context(), 0); return err },
+		"since": func() error { _, err := s.SinceKnown(t.Context(), 0); return err },
 	} {
 		if _, ok := errors.AsType[*store.UnavailableError](call()); !ok {
 			t.Errorf("%s without a database: %v", name, call())
+		}
+	}
+}
+
+// A database that was set back and has gone on otherwise has another revision of the same
+// number: what a replica knows of before must not be added to.
+func TestSince_RefusesAnotherHistory(t *testing.T) {
+	s := store.New(pgtest.New(t))
+	home := makeTeam(t, s, "home")
+	before, err := s.All(t.Context())
+	if err != nil || before.Mark == "" {
+		t.Fatalf("the mark is %q, %v", before.Mark, err)
+	}
+	if _, err := s.Since(t.Context(), before.Revision, before.Mark); err != nil {
+		t.Errorf("the same history: %v", err)
+	}
+	makeTeam(t, s, "other")
+	after, err := s.Since(t.Context(), before.Revision, before.Mark)
+	if err != nil || after.Mark == before.Mark || after.Mark == "" {
+		t.Errorf("the mark of the next revision is %q, %v", after.Mark, err)
+	}
+	for _, mark := range []string{"", after.Mark, home.UID.String()} {
+		if _, err := s.Since(t.Context(), before.Revision, mark); !errors.Is(err, snapshot.ErrOtherHistory) {
+			t.Errorf("mark %q: %v, want ErrOtherHistory", mark, err)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func TestGrants_GoWithWhatTheyName(t *testing.T) {
 			t.Errorf("grants (-want +got):\n%s", diff)
 		}
 		// Every replica learns of it: what is made of the changes is what is there.
-		d, err := s.Since(ctx, 0)
+		d, err := s.SinceKnown(ctx, 0)
 		check(err)
 		there := 0
 		for _, policies := range d.Policies {

@@ -548,7 +548,7 @@ func TestRecordUsers_AreNoChangeOfConfiguration(t *testing.T) {
 	if err := s.RecordUsers(t.Context(), []identity.UserUse{use("ada", "Ada", late)}); err != nil {
 		t.Fatal(err)
 	}
-	delta, err := s.Since(t.Context(), revision-1)
+	delta, err := s.SinceKnown(t.Context(), revision-1)
 	if got := delta.Users[ada.UID]; err != nil || got == nil || !got.Disabled || got.Etag != disabled.Etag {
 		t.Errorf("snapshot has %+v, %v; want the user as disabled", got, err)
 	}

@@ -99,7 +99,7 @@ func TestSince_OfASuspensionIsOneAgentAndOfADisabledKeyOneKey(t *testing.T) {
 
 func since(tb testing.TB, pool *pgxpool.Pool, revision int64) snapshot.Delta {
 	tb.Helper()
-	d, err := store.New(pool).Since(tb.Context(), revision)
+	d, err := store.New(pool).SinceKnown(tb.Context(), revision)
 	if err != nil {
 		tb.Fatal(err)
 	}

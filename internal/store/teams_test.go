@@ -73,7 +73,7 @@ func TestDeleteTeam_TakesDisabledKeysAlongAndReplicasLearnOfEach(t *testing.T) {
 	if err != nil || revision != before.Revision+4 {
 		t.Fatalf("deleted at revision %d, %v; want one for the team and one for each key after %d", revision, err, before.Revision)
 	}
-	delta, err := s.Since(t.Context(), before.Revision)
+	delta, err := s.SinceKnown(t.Context(), before.Revision)
 	if err != nil {
 		t.Fatal(err)
 	}

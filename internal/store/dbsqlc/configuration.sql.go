@@ -148,6 +148,21 @@ func (q *Queries) ConfigChangeInsert(ctx context.Context, db DBTX, arg ConfigCha
 	return err
 }
 
+const configChangeMark = `-- name: ConfigChangeMark :one
+SELECT (resource_uid::text || ' ' || verb || ' ' || extract(epoch FROM change_time)::text)::text AS mark
+FROM config_changes
+WHERE revision = $1
+`
+
+// ConfigChangeMark returns what tells a revision from another of the same number, which a
+// database has that was set back.
+func (q *Queries) ConfigChangeMark(ctx context.Context, db DBTX, revision int64) (string, error) {
+	row := db.QueryRow(ctx, configChangeMark, revision)
+	var mark string
+	err := row.Scan(&mark)
+	return mark, err
+}
+
 const configChangeTouched = `-- name: ConfigChangeTouched :many
 SELECT DISTINCT resource_kind, resource_uid
 FROM config_changes
