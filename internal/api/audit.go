@@ -114,6 +114,9 @@ func (h auditHandler) shown(ctx context.Context, e *audit.Event) *auditv1.Event 
 	if !h.may(ctx, action, about) {
 		event.Endpoint = ""
 	}
+	if e.Unseen() && !h.may(ctx, policy.GetEvent, installation()) {
+		event.Decision = nil // which there would not be, were there nothing
+	}
 	return event
 }
 

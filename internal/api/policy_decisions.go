@@ -36,6 +36,9 @@ func (h policyHandler) CheckPolicy(ctx context.Context, req *policyv1.CheckPolic
 	}
 	// Who may ask about one team learns nothing of others, not even which names there are.
 	all := h.may(ctx, policy.CheckPolicy, installation())
+	if err := ownDraft(all, q.Draft); err != nil {
+		return nil, err
+	}
 	a, err := h.policies.Ask(ctx, q)
 	about, unseen := installation(), hiddenTeam(a.Team)
 	if !all && a.Team != "" && h.may(ctx, policy.CheckPolicy, teamResource(a.Team)) {
@@ -55,6 +58,19 @@ func (h policyHandler) CheckPolicy(ctx context.Context, req *policyv1.CheckPolic
 		return nil, err
 	}
 	return explanationToProto(&x), nil
+}
+
+// ownDraft refuses drafts of who may only ask about some teams that look into what others
+// have: what they come to would tell of it.
+func ownDraft(all bool, d *admin.Trial) error {
+	if all || d == nil {
+		return nil
+	}
+	if uid, ok := policy.LooksInto(d.Text); ok {
+		return &invalidError{field: "draft.text", problem: "it looks into " + policy.FormatUID(uid) +
+			"; who may not try policies of the whole installation can compare with what a text names, but not ask for its attributes or groups"}
+	}
+	return nil
 }
 
 // within hides what an answer would tell of other teams to who may only ask about one.
@@ -96,6 +112,9 @@ func (h policyHandler) GetDecision(ctx context.Context, req *policyv1.GetDecisio
 	if err != nil {
 		return nil, err
 	}
+	if event.Unseen() && !h.may(ctx, policy.GetDecision, installation()) {
+		return nil, hidden
+	}
 	d, err := h.policies.Decision(ctx, &event)
 	if err != nil {
 		return nil, err
@@ -111,6 +130,10 @@ func (h policyHandler) ReplayPolicy(
 	if err != nil {
 		return err
 	}
+	draft := trialOf(req.GetDraft())
+	if err := ownDraft(within.All(), draft); err != nil {
+		return err
+	}
 	// Headers go out at once: to read the history may take a while.
 	if err := stream.Send(nil); err != nil {
 		return err
@@ -118,7 +141,7 @@ func (h policyHandler) ReplayPolicy(
 	call := interceptor.FromContext(ctx)
 	confirmed := h.clock.Now()
 	result, err := h.policies.Replay(ctx, &call.Principal, admin.ReplayRequest{
-		Draft: trialOf(req.GetDraft()), Since: timeOf(req.GetSinceTime()), Until: timeOf(req.GetUntilTime()), Filter: req.GetFilter(),
+		Draft: draft, Since: timeOf(req.GetSinceTime()), Until: timeOf(req.GetUntilTime()), Filter: req.GetFilter(),
 		Now: req.GetEntities() == policyv1.ReplayEntities_REPLAY_ENTITIES_NOW, Scope: within,
 	}, func(p admin.Progress) error {
 		if err := h.goOn(call, &confirmed); err != nil {

@@ -52,6 +52,20 @@ type Decision struct {
 	InputCut bool
 }
 
+// Unseen tells whether the caller was told that what it asked for is not there, whether it
+// is or not. Of what is not there nothing is decided about a call of an agent, so that a
+// decision would tell.
+func (e *Event) Unseen() bool { return unseen(e.Agent, e.Error) }
+
+// Unseen is that of the event that the entry of a refusal makes.
+func (e *Entry) Unseen() bool {
+	return e.Kind == KindRefused && unseen(e.Opening.Agent, e.Closing.Error)
+}
+
+func unseen(agent string, e *CallError) bool {
+	return agent == "" && e != nil && strings.HasSuffix(e.Reason, "_NOT_FOUND")
+}
+
 // Attribute is one named value.
 type Attribute struct{ Name, Value string }
 

@@ -157,6 +157,8 @@ func printable(s string) string {
 			return ' '
 		case r < ' ' || (r >= 0x7f && r < 0xa0):
 			return -1
+		case r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069: // these turn text around
+			return -1
 		}
 		return r
 	}, s)

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -53,6 +56,28 @@ func policyID(given, path string) (string, error) {
 	return id, nil
 }
 
+// maxPolicy is the number of bytes that the text of a policy may have.
+const maxPolicy = 64 << 10
+
+// readPolicy reads the text of a policy, and not much more than one may have: what is named
+// may be a device, or somebody else's pipe.
+func (p *program) readPolicy(path string) ([]byte, error) {
+	from := p.in
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }() // it was only read
+		from = file
+	}
+	text, err := io.ReadAll(io.LimitReader(from, maxPolicy+1))
+	if err == nil && len(text) > maxPolicy {
+		err = usagef("a policy has at most %d KiB; write several", maxPolicy>>10)
+	}
+	return text, err
+}
+
 // modeFlag reads a mode as the user writes it.
 func modeFlag(text string) (policyv1.Mode, error) {
 	mode, ok := policyv1.Mode_value[modePrefix+strings.ToUpper(text)]
@@ -77,7 +102,7 @@ already is not made again.`,
 			if err != nil {
 				return err
 			}
-			text, err := p.readSource(args[0])
+			text, err := p.readPolicy(args[0])
 			if err != nil {
 				return doingf(err, "read %s", args[0])
 			}
@@ -147,8 +172,8 @@ func (p *program) showMistakes(file string, err error) {
 		}
 		for _, m := range found.GetMistakes() {
 			p.note("%s:%d:%d: %s", printable(file), m.GetLine(), m.GetColumn(), printable(m.GetText()))
-			p.note("  %s", printable(m.GetSourceLine()))
-			p.note("  %s^", strings.Repeat(" ", max(int(m.GetColumn())-1, 0)))
+			p.note("  %s", printable(visible(m.GetSourceLine())))
+			p.note("  %s^", strings.Repeat(" ", min(max(int(m.GetColumn())-1, 0), len(m.GetSourceLine()))))
 		}
 	}
 }
@@ -271,9 +296,23 @@ func (p *program) printText(head, text string) error {
 		b.WriteString(head + "\n")
 	}
 	for line := range strings.Lines(text) {
-		b.WriteString(strings.ReplaceAll(printable(strings.ReplaceAll(strings.TrimRight(line, "\n"), "\t", "    ")), "\t", " ") + "\n")
+		b.WriteString(printable(visible(strings.ReplaceAll(strings.TrimRight(line, "\n"), "\t", "    "))) + "\n")
 	}
 	return p.write(b.Bytes())
+}
+
+// visible writes characters that show nothing, or turn the text around them, as Cedar writes
+// them: a policy must not read otherwise than it decides.
+func visible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+			fmt.Fprintf(&b, `\u{%x}`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 func (p *program) policyHistory() *cobra.Command {

@@ -53,6 +53,8 @@ func (f *draftFlags) draft(p *program) (*policyv1.DraftPolicy, error) {
 	switch {
 	case f.file != "" && f.without != "":
 		return nil, usagef("a draft and --without exclude each other")
+	case f.without != "" && f.id != "":
+		return nil, usagef("--id is for a draft; --without names the policy itself")
 	case f.without != "":
 		return &policyv1.DraftPolicy{PolicyId: short(full(policiesCollection, f.without)), Mode: policyv1.Mode_MODE_DISABLED}, nil
 	case f.file == "" && f.id != "":
@@ -60,7 +62,7 @@ func (f *draftFlags) draft(p *program) (*policyv1.DraftPolicy, error) {
 	case f.file == "":
 		return nil, nil
 	}
-	text, err := p.readSource(f.file)
+	text, err := p.readPolicy(f.file)
 	if err != nil {
 		return nil, doingf(err, "read %s", f.file)
 	}

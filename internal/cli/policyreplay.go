@@ -29,6 +29,9 @@ Without a file and --without the policies are tried as they are.`,
   signalbox policy replay --show replays/0193f6a2-51c4-7bd0-9f25-d2a6a4b1c0de`,
 		RunE: p.managed(func(cmd *cobra.Command, args []string, m *management) error {
 			if show != "" {
+				if len(args) > 0 {
+					return usagef("--show is of a replay that was made before, and takes no file")
+				}
 				r, err := m.policy.GetReplay(cmd.Context(), &policyv1.GetReplayRequest{Name: fullReplay(show)})
 				if err != nil {
 					return doingf(err, "get replay %s", show)
@@ -80,6 +83,9 @@ Without a file and --without the policies are tried as they are.`,
 	must(cmd.RegisterFlagCompletionFunc("entities", fixed("recorded", "now")))
 	flags.StringVar(&show, "show", "", "show the report of a replay that was made before")
 	draft.add(p, cmd, false)
+	for _, flag := range []string{"since", "until", "filter", "entities", "id", "without"} {
+		cmd.MarkFlagsMutuallyExclusive("show", flag)
+	}
 	return cmd
 }
 

@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cedar-policy/cedar-go/types"
+	xast "github.com/cedar-policy/cedar-go/x/exp/ast"
+	xeval "github.com/cedar-policy/cedar-go/x/exp/eval"
 )
 
 // World is policies with the entities that they are about.
@@ -25,39 +29,50 @@ func essential() []Action {
 
 // LastAdminLockedOut returns an error, which wraps [ErrLockedOut], when some of the
 // admins could administer the installation before a change and none could after it.
-// Only what does not depend on where and how an admin calls counts: a right that rests
-// on an address or a time of day is no way back.
+// Only what does not depend on where, how and when an admin calls counts: a right that
+// rests on an address or a time of day is no way back, and a forbid that rests on them
+// is in the way. Where there was no such right before, one that there is now counts.
 func LastAdminLockedOut(before, after World, admins []UID, now time.Time) error {
-	var lost []string
+	for _, certain := range []bool{true, false} {
+		if err := lockedOut(before, after, admins, now, certain); err != errNobodyBefore { //nolint:errorlint // it is never wrapped
+			return err
+		}
+	}
+	return nil
+}
+
+// errNobodyBefore says that there was nobody who could lose something.
+var errNobodyBefore = errors.New("nobody could administer the installation before")
+
+func lockedOut(before, after World, admins []UID, now time.Time, certain bool) error {
+	var lost, reasons []string
 	for _, admin := range admins {
-		if _, ok := after.administers(admin, now); ok {
+		why, ok := after.administers(admin, now, certain)
+		if ok {
 			return nil
 		}
-		if _, ok := before.administers(admin, now); ok {
+		if !slices.Contains(reasons, why) {
+			reasons = append(reasons, why)
+		}
+		if _, ok := before.administers(admin, now, certain); ok {
 			lost = append(lost, FormatUID(admin))
 		}
 	}
 	if lost == nil {
-		return nil
-	}
-	var reasons []string
-	for _, admin := range admins {
-		if why, _ := after.administers(admin, now); why != "" && !slices.Contains(reasons, why) {
-			reasons = append(reasons, why)
-		}
+		return errNobodyBefore
 	}
 	return fmt.Errorf("%w: %s would lose it: %s", ErrLockedOut, strings.Join(lost, ", "), strings.Join(reasons, "; "))
 }
 
 // administers tells whether a principal may do everything essential, and if not why.
-func (w World) administers(admin UID, now time.Time) (string, bool) {
+// With certain it must be so whatever the context of a call is.
+func (w World) administers(admin UID, now time.Time, certain bool) (string, bool) {
 	if _, ok := w.Entities.Entity(admin); !ok {
 		return fmt.Sprintf("%s does not exist", FormatUID(admin)), false
 	}
 	for _, action := range essential() {
-		a := w.Set.Decide(w.Entities, Query{
-			Principal: admin, Action: action, Resource: InstallationUID, Context: Context{Time: now},
-		})
+		q := Query{Principal: admin, Action: action, Resource: InstallationUID, Context: Context{Time: now}}
+		a := w.Set.Decide(w.Entities, q)
 		switch {
 		case a.Permit:
 		case a.Deciding != nil:
@@ -65,8 +80,93 @@ func (w World) administers(admin UID, now time.Time) (string, bool) {
 		default:
 			return fmt.Sprintf("%s is permitted by nothing", action), false
 		}
+		if !certain {
+			continue
+		}
+		switch forbids, permitted := w.Set.whatever(w.Entities, q); {
+		case forbids != nil:
+			return fmt.Sprintf("%s is forbidden by %s, depending on the address, the time or the method of a call", action, strings.Join(forbids, ", ")), false
+		case !permitted:
+			return fmt.Sprintf("%s is permitted by nothing that holds for every address, time and method of a call", action), false
+		}
 	}
 	return "", true
+}
+
+// whatever answers a question without its context: the statements that may forbid in some
+// context, and whether something permits in every one.
+func (s *Set) whatever(e Entities, q Query) (forbids []string, permitted bool) {
+	look := newLookup(e, &q)
+	action := loadModel().actions[q.Action]
+	env := xeval.Env{Entities: look, Principal: q.Principal, Action: action.uid, Resource: q.Resource}
+	for _, st := range s.index.candidates(look.closure(q.Principal), action, look.closure(q.Resource)) {
+		if st.mode != ModeEnforce {
+			continue
+		}
+		holds := perhapsTrue
+		for _, c := range st.ast.Conditions {
+			is := perhaps(c.Body, env)
+			if !c.Condition {
+				is = is.not()
+			}
+			holds = min(holds, is)
+		}
+		switch {
+		case st.permit:
+			permitted = permitted || holds == perhapsTrue
+		case holds != perhapsFalse:
+			forbids = append(forbids, st.id)
+		}
+	}
+	return forbids, permitted
+}
+
+// truth is what is known of a condition while the context is not. Of two that must both
+// hold the lesser one counts.
+type truth uint8
+
+const (
+	perhapsFalse truth = iota // in no context
+	perhapsBoth
+	perhapsTrue // in every context
+)
+
+func (t truth) not() truth { return perhapsTrue - t }
+
+// perhaps evaluates a condition as far as it does not look at the context.
+func perhaps(n xast.IsNode, env xeval.Env) truth {
+	switch n := n.(type) {
+	case xast.NodeTypeAnd:
+		return min(perhaps(n.Left, env), perhaps(n.Right, env))
+	case xast.NodeTypeOr:
+		return max(perhaps(n.Left, env), perhaps(n.Right, env))
+	case xast.NodeTypeNot:
+		return perhaps(n.Arg, env).not()
+	case xast.NodeTypeIfThenElse:
+		then, otherwise, is := perhaps(n.Then, env), perhaps(n.Else, env), perhaps(n.If, env)
+		switch {
+		case is == perhapsTrue, then == otherwise:
+			return then
+		case is == perhapsFalse:
+			return otherwise
+		}
+		return perhapsBoth
+	}
+	looks := false
+	xast.Inspect(xast.NewNode(n), func(n xast.IsNode) bool {
+		looks = looks || isContext(n)
+		return !looks
+	})
+	if looks {
+		return perhapsBoth
+	}
+	switch value, err := xeval.Eval(n, env); {
+	case err != nil:
+		return perhapsBoth
+	case value == types.True:
+		return perhapsTrue
+	}
+	return perhapsFalse
 }
 
 // Contradictions returns the enforced statements that forbid everything that a grant

@@ -168,7 +168,7 @@ func (s *Store) EditPolicy(
 	ctx context.Context, author, reason, id string, edit func(p *admin.Policy, revision int64) (bool, error),
 ) (admin.Policy, int64, error) {
 	var p admin.Policy
-	revision, err := s.configure(ctx, func(ctx context.Context, tx pgx.Tx, revision int64) (change, error) {
+	revision, err := s.configureAlone(ctx, func(ctx context.Context, tx pgx.Tx, revision int64) (change, error) {
 		was, err := s.policy(ctx, tx, id)
 		fresh := errors.Is(err, admin.ErrPolicyNotFound)
 		if err != nil && !fresh {
@@ -275,7 +275,7 @@ func optionalUID(uid uuid.UUID) *uuid.UUID {
 
 // DeletePolicy implements [admin.PolicyStore].
 func (s *Store) DeletePolicy(ctx context.Context, author, id string, check func(p admin.Policy, revision int64) error) (int64, error) {
-	return s.configure(ctx, func(ctx context.Context, tx pgx.Tx, revision int64) (change, error) {
+	return s.configureAlone(ctx, func(ctx context.Context, tx pgx.Tx, revision int64) (change, error) {
 		p, err := s.policy(ctx, tx, id)
 		if err != nil {
 			return change{}, err

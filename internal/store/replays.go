@@ -126,7 +126,7 @@ func scanDecision(rows pgx.Rows) (admin.Recorded, error) {
 	}
 	r.Invocation, r.Time, r.Plane = invocation.Bytes, r.Time.UTC(), audit.Plane(plane)
 	var err error
-	if r.Decision, err = decisionIn(opened, closed); err != nil {
+	if r.Decision, r.Unseen, err = decisionIn(opened, closed); err != nil {
 		if errors.Is(err, audit.ErrMalformed) {
 			return r, nil
 		}
@@ -138,15 +138,16 @@ func scanDecision(rows pgx.Rows) (admin.Recorded, error) {
 	return r, nil
 }
 
-// decisionIn returns the decision of a call, nil when nothing was decided.
-func decisionIn(opened, closed []byte) (*audit.Decision, error) {
+// decisionIn returns the decision of a call, nil when nothing was decided, and whether the
+// caller did not see what it was about.
+func decisionIn(opened, closed []byte) (d *audit.Decision, unseen bool, err error) {
 	if closed != nil {
 		e, err := mergeEvent(opened, closed)
-		return e.Decision, err
+		return e.Decision, e.Unseen(), err
 	}
 	if opened == nil {
-		return nil, nil
+		return nil, false, nil
 	}
 	e, err := audit.DecodeEntry(opened)
-	return e.Opening.Decision, err
+	return e.Opening.Decision, e.Unseen(), err
 }

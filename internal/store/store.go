@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/signalbox-dev/signalbox/internal/store/dbsqlc"
 )
@@ -26,10 +27,18 @@ import (
 type Store struct {
 	pool    *pgxpool.Pool
 	queries *dbsqlc.Queries
+	// writers has a place for each write of configuration of this process; one that must
+	// be alone takes all of them.
+	writers *semaphore.Weighted
 }
 
+// maxWriters is more than there ever are at one time.
+const maxWriters = 1 << 30
+
 // New returns the configuration that pool's database holds.
-func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool, queries: dbsqlc.New()} }
+func New(pool *pgxpool.Pool) *Store {
+	return &Store{pool: pool, queries: dbsqlc.New(), writers: semaphore.NewWeighted(maxWriters)}
+}
 
 // The SQLSTATEs that are told apart.
 const (
@@ -122,6 +131,23 @@ type change struct {
 // revision is taken first: that row lock makes f the only writer, so what f reads
 // stays true until the commit.
 func (s *Store) configure(ctx context.Context, f func(ctx context.Context, tx pgx.Tx, revision int64) (change, error)) (int64, error) {
+	return s.configureWith(ctx, 1, f)
+}
+
+// configureAlone is configure for writes that wait, while they keep others from writing,
+// until this replica has the revision before theirs. No other write of this process may
+// wait for them with a connection then, as the replica needs one.
+func (s *Store) configureAlone(ctx context.Context, f func(ctx context.Context, tx pgx.Tx, revision int64) (change, error)) (int64, error) {
+	return s.configureWith(ctx, maxWriters, f)
+}
+
+func (s *Store) configureWith(
+	ctx context.Context, places int64, f func(ctx context.Context, tx pgx.Tx, revision int64) (change, error),
+) (int64, error) {
+	if err := s.writers.Acquire(ctx, places); err != nil {
+		return 0, err
+	}
+	defer s.writers.Release(places)
 	var revision int64
 	err := s.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var err error

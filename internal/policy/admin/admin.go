@@ -28,11 +28,11 @@ var (
 	// ErrPolicyShipped is a change of a policy that comes with the gateway.
 	ErrPolicyShipped = errors.New("the policy comes with the gateway: it can be disabled, but neither changed nor deleted; disable it and write one of your own instead")
 	// ErrReplayMismatch is a replay of another text than the one that comes into use.
-	ErrReplayMismatch = errors.New("the replay is not of this text: replay the text that comes into use, and name that replay")
+	ErrReplayMismatch = errors.New("the replay is not of this text in this policy's place: replay the text that comes into use, as the policy that it is for, and name that replay")
 	// ErrTooManyReplays says that this replica is at work on others.
 	ErrTooManyReplays = errors.New("this replica is at work on other replays; try again when one of them has ended")
-	// ErrConfigurationBusy says that others change the configuration all the time.
-	ErrConfigurationBusy = errors.New("the configuration changes too quickly to check the policy against it; try again in a moment")
+	// ErrConfigurationBusy says that this replica could not bring its configuration up to date.
+	ErrConfigurationBusy = errors.New("this replica does not have the newest configuration, which the policy is checked against; try again in a moment")
 )
 
 // InvalidError says that a value cannot be taken.

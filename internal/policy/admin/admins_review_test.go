@@ -2,12 +2,14 @@ package admin_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/identity"
 	"github.com/signalbox-dev/signalbox/internal/policy"
 	"github.com/signalbox-dev/signalbox/internal/policy/admin"
@@ -62,5 +64,37 @@ func TestAdmins_AreThoseWhoCanStillCall(t *testing.T) {
 	want := []policy.UID{policy.AgentUID("keyed"), policy.UserUID("users/okta~ada")}
 	if got := admin.Admins(f.Current(), nil, time.Now()); !slices.Equal(got, want) {
 		t.Errorf("admins %v, want %v", got, want)
+	}
+}
+
+// The replays of teams leave room for that of who may replay everything.
+func TestReplay_OfTeamsLeavesRoomForThatOfAll(t *testing.T) {
+	decisions := &stuck{asked: make(chan struct{}), tell: make(chan struct{})}
+	s, err := admin.New(admin.Config{
+		Store: nothing{}, Decisions: decisions, Snapshot: func() *snapshot.Snapshot { return nil },
+		Sync: func(context.Context, int64) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := identity.Admin()
+	results := make(chan error, 2)
+	begin := func(scope audit.Scope) {
+		go func() {
+			_, err := s.Replay(t.Context(), &by, admin.ReplayRequest{Scope: scope}, nil)
+			results <- err
+		}()
+		<-decisions.asked
+	}
+	begin(audit.Teams("a"))
+	if _, err := s.Replay(t.Context(), &by, admin.ReplayRequest{Scope: audit.Teams("b")}, nil); !errors.Is(err, admin.ErrTooManyReplays) {
+		t.Errorf("a second one of a team: %v", err)
+	}
+	begin(audit.AllTeams())
+	close(decisions.tell)
+	for range 2 {
+		if err := <-results; !errors.Is(err, errHead) {
+			t.Errorf("replay: %v", err)
+		}
 	}
 }

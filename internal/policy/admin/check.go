@@ -302,8 +302,12 @@ func (s *Service) Decision(ctx context.Context, e *audit.Event) (Decision, error
 	q, err := recorded.Query(e.Decision, e.Time)
 	if err != nil {
 		d.NotReplayable = cause(e.Decision)
-		return d, nil //nolint:nilerr // that is the answer
+		return d, nil // that is the answer
 	}
+	if err := s.explained.Acquire(ctx, 1); err != nil {
+		return Decision{}, fmt.Errorf("wait for other explanations: %w", err)
+	}
+	defer s.explained.Release(1)
 	revision := e.Decision.Revision
 	timeline, err := s.store.Timeline(ctx, revision, revision)
 	if err != nil {
@@ -317,7 +321,7 @@ func (s *Service) Decision(ctx context.Context, e *audit.Event) (Decision, error
 	set, err := timeline.Set(uint64(revision))
 	if err != nil {
 		d.NotReplayable = causePolicies
-		return d, nil //nolint:nilerr // that is the answer
+		return d, nil // that is the answer
 	}
 	x := Explanation{Explanation: set.Explain(entities, q), Query: q, Revision: revision}
 	if x.Answer.Permit != e.Decision.Permitted {

@@ -61,35 +61,37 @@ func (s *Service) Apply(ctx context.Context, caller *identity.Principal, d Draft
 	if err := compiles(policy.Policy{ID: d.ID, Mode: d.Mode, Text: d.Text}); err != nil {
 		return nil, Policy{}, 0, err
 	}
-	if err := s.checkReplay(ctx, d.Replay, d.Text); err != nil {
+	replay, err := s.replayOf(ctx, d.Replay)
+	if err != nil {
 		return nil, Policy{}, 0, err
 	}
-	err = s.guarded(ctx, caller, func(check checked) error {
-		var err error
-		after, revision, err = s.store.EditPolicy(ctx, caller.Name, d.Comment, d.ID, func(p *Policy, next int64) (bool, error) {
-			before = nil
-			if p.UID != uuid.Nil {
-				was := p.clone()
-				before = &was
-			}
-			if d.Etag != "" && d.Etag != p.Etag {
-				return false, ErrEtagMismatch
-			}
-			changed := s.apply(p, caller.Name, d)
-			if err := check(next, p.Policies(), removals(p.ID)); err != nil {
-				return false, err
-			}
-			if d.ValidateOnly {
-				after = p.clone()
-				return false, errValidated
-			}
-			return changed, nil
-		})
-		if errors.Is(err, errValidated) {
-			return nil
+	check := s.guarded(ctx, caller)
+	var checkedOnly Policy
+	after, revision, err = s.store.EditPolicy(ctx, caller.Name, d.Comment, d.ID, func(p *Policy, next int64) (bool, error) {
+		before = nil
+		if p.UID != uuid.Nil {
+			was := p.clone()
+			before = &was
 		}
-		return err
+		if d.Etag != "" && d.Etag != p.Etag {
+			return false, ErrEtagMismatch
+		}
+		if replay != nil && !replay.triedAs(p, d.ID, d.Text) {
+			return false, ErrReplayMismatch
+		}
+		changed := s.apply(p, caller.Name, d)
+		if err := check(next, p.Policies(), removals(p.ID)); err != nil {
+			return false, err
+		}
+		if d.ValidateOnly {
+			checkedOnly = p.clone()
+			return false, errValidated
+		}
+		return changed, nil
 	})
+	if errors.Is(err, errValidated) {
+		return before, checkedOnly, 0, nil
+	}
 	if err != nil {
 		return nil, Policy{}, 0, fmt.Errorf("apply policy %s: %w", d.ID, err)
 	}
@@ -166,19 +168,23 @@ func removals(id string) []policy.Removal {
 	return []policy.Removal{{ID: id}, {ID: id, Shadow: true}}
 }
 
-// checkReplay refuses a replay of another text.
-func (s *Service) checkReplay(ctx context.Context, id uuid.UUID, text string) error {
+// replayOf returns the replay that a write names, nil for none.
+func (s *Service) replayOf(ctx context.Context, id uuid.UUID) (*Replay, error) {
 	if id == uuid.Nil {
-		return nil
+		return nil, nil
 	}
 	r, err := s.store.Replay(ctx, id)
 	if err != nil {
-		return fmt.Errorf("look for replay %s: %w", id, err)
+		return nil, fmt.Errorf("look for replay %s: %w", id, err)
 	}
-	if r.DraftSHA256 != sha256.Sum256([]byte(text)) {
-		return ErrReplayMismatch
-	}
-	return nil
+	return &r, nil
+}
+
+// triedAs tells whether a replay is of a text in the place that it is to have: that of a
+// policy of an id, or besides all others while the policy has no version in force.
+func (r *Replay) triedAs(was *Policy, id, text string) bool {
+	inForce := was.Current != nil && was.Mode == policy.ModeEnforce
+	return r.Mode == policy.ModeEnforce && (r.Policy == id || r.Policy == "" && !inForce) && r.DraftSHA256 == sha256.Sum256([]byte(text))
 }
 
 // checkText refuses control characters but line breaks: Postgres takes no NUL, and
@@ -262,19 +268,17 @@ func (s *Service) UpdatePolicy(ctx context.Context, caller *identity.Principal, 
 			return Policy{}, 0, err
 		}
 	}
-	var replay Replay
-	if u.Replay != uuid.Nil {
-		var err error
-		if replay, err = s.store.Replay(ctx, u.Replay); err != nil {
-			return Policy{}, 0, fmt.Errorf("look for replay %s: %w", u.Replay, err)
-		}
+	replay, err := s.replayOf(ctx, u.Replay)
+	if err != nil {
+		return Policy{}, 0, err
 	}
 	p, revision, err := s.change(ctx, caller, "", id, u.Etag, func(p *Policy) (bool, error) {
+		was := p.clone()
 		changed, err := u.update(p)
 		if err != nil {
 			return false, err
 		}
-		if u.Replay != uuid.Nil && !u.fits(&replay, p) {
+		if replay != nil && !u.fits(replay, &was, p) {
 			return false, ErrReplayMismatch
 		}
 		return changed, nil
@@ -287,11 +291,11 @@ func (s *Service) UpdatePolicy(ctx context.Context, caller *identity.Principal, 
 
 // fits tells whether a replay is of what the update does: of the text that comes into
 // force, or of the absence of a policy that is disabled.
-func (u PolicyUpdate) fits(r *Replay, p *Policy) bool {
+func (u PolicyUpdate) fits(r *Replay, was, is *Policy) bool {
 	if u.Mode != nil && *u.Mode == policy.ModeDisabled {
-		return r.Mode == policy.ModeDisabled && r.Policy == p.ID
+		return r.Mode == policy.ModeDisabled && r.Policy == is.ID
 	}
-	return p.Current != nil && r.Mode == policy.ModeEnforce && r.DraftSHA256 == sha256.Sum256([]byte(p.Current.Text))
+	return is.Current != nil && r.triedAs(was, is.ID, is.Current.Text)
 }
 
 func (u PolicyUpdate) update(p *Policy) (changed bool, err error) {
@@ -332,31 +336,28 @@ func (u PolicyUpdate) update(p *Policy) (changed bool, err error) {
 func (s *Service) change(
 	ctx context.Context, caller *identity.Principal, reason, id, etag string, edit func(p *Policy) (bool, error),
 ) (after Policy, revision int64, err error) {
-	err = s.guarded(ctx, caller, func(check checked) error {
-		var err error
-		after, revision, err = s.store.EditPolicy(ctx, caller.Name, reason, id, func(p *Policy, next int64) (bool, error) {
-			if p.UID == uuid.Nil {
-				own, ok := shipped(id)
-				if !ok {
-					return false, ErrPolicyNotFound
-				}
-				*p = own
+	check := s.guarded(ctx, caller)
+	after, revision, err = s.store.EditPolicy(ctx, caller.Name, reason, id, func(p *Policy, next int64) (bool, error) {
+		if p.UID == uuid.Nil {
+			own, ok := shipped(id)
+			if !ok {
+				return false, ErrPolicyNotFound
 			}
-			*p = withText(*p)
-			if etag != "" && etag != p.Etag {
-				return false, ErrEtagMismatch
-			}
-			changed, err := edit(p)
-			if err != nil || !changed {
-				return false, err
-			}
-			p.UpdateTime = s.now()
-			if p.UID == uuid.Nil { // a shipped one gets a row with its first change
-				p.UID, p.CreateTime = uuid.New(), p.UpdateTime
-			}
-			return true, check(next, p.Policies(), removals(id))
-		})
-		return err
+			*p = own
+		}
+		*p = withText(*p)
+		if etag != "" && etag != p.Etag {
+			return false, ErrEtagMismatch
+		}
+		changed, err := edit(p)
+		if err != nil || !changed {
+			return false, err
+		}
+		p.UpdateTime = s.now()
+		if p.UID == uuid.Nil { // a shipped one gets a row with its first change
+			p.UID, p.CreateTime = uuid.New(), p.UpdateTime
+		}
+		return true, check(next, p.Policies(), removals(id))
 	})
 	return withText(after), revision, err
 }
@@ -408,15 +409,12 @@ func (s *Service) DeletePolicy(ctx context.Context, caller *identity.Principal, 
 	if _, ok := shipped(id); ok {
 		return 0, fmt.Errorf("delete policy %s: %w", id, ErrPolicyShipped)
 	}
-	err = s.guarded(ctx, caller, func(check checked) error {
-		var err error
-		revision, err = s.store.DeletePolicy(ctx, caller.Name, id, func(p Policy, next int64) error {
-			if etag != "" && etag != p.Etag {
-				return ErrEtagMismatch
-			}
-			return check(next, nil, removals(id))
-		})
-		return err
+	check := s.guarded(ctx, caller)
+	revision, err = s.store.DeletePolicy(ctx, caller.Name, id, func(p Policy, next int64) error {
+		if etag != "" && etag != p.Etag {
+			return ErrEtagMismatch
+		}
+		return check(next, nil, removals(id))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("delete policy %s: %w", id, err)

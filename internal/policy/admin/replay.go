@@ -52,6 +52,8 @@ type Recorded struct {
 	Plane      audit.Plane
 	Team       string // the caller's
 	Caller     string
+	// Unseen says that what was asked for looked to the caller as if it were not there.
+	Unseen bool
 	// Decision is nil when the entry cannot be read.
 	Decision *audit.Decision
 }
@@ -70,6 +72,8 @@ type replay struct {
 	base     *policy.Replayer
 	timeline *policy.Timeline // nil for the entities of now
 	now      policy.Entities
+	// hides says that what callers did not see is not for who wants the report either.
+	hides    bool
 	report   report
 	progress Progress
 	began    time.Time
@@ -93,6 +97,12 @@ func (s *Service) Replay(ctx context.Context, caller *identity.Principal, req Re
 	}
 	if !req.Until.IsZero() && !req.Since.Before(req.Until) {
 		return Replay{}, &InvalidError{Field: "until_time", Problem: "must be after since_time"}
+	}
+	if !req.Scope.All() {
+		if !s.ofTeams.TryAcquire(1) {
+			return Replay{}, ErrTooManyReplays
+		}
+		defer s.ofTeams.Release(1)
 	}
 	if !s.replays.TryAcquire(1) {
 		return Replay{}, ErrTooManyReplays
@@ -127,6 +137,11 @@ func (s *Service) Replay(ctx context.Context, caller *identity.Principal, req Re
 	query := audit.Query{Conditions: conditions, Scope: req.Scope}
 	if first > 0 && first <= head {
 		r.progress.Total = head - first + 1
+		if progress != nil { // once at the start, so that who waits knows for how much
+			if err := progress(r.progress); err != nil {
+				return Replay{}, fmt.Errorf("replay decisions: %w", err)
+			}
+		}
 		if err := r.run(ctx, query, first-1, head); err != nil {
 			return Replay{}, fmt.Errorf("replay decisions: %w", err)
 		}
@@ -164,7 +179,7 @@ func (s *Service) begin(snap *snapshot.Snapshot, req ReplayRequest) (*replay, Re
 	now := s.clock.Now()
 	r := &replay{
 		service: s, set: policy.NewReplayer(set), now: snap.Entities(), revision: -1, began: now, told: now,
-		report: newReport(),
+		hides: !req.Scope.All(), report: newReport(),
 	}
 	if req.Draft != nil {
 		r.base = policy.NewReplayer(snap.Policies())
@@ -248,6 +263,9 @@ func (r *replay) say() error {
 
 // decide makes one decision again.
 func (r *replay) decide(d *Recorded) error {
+	if r.hides && d.Unseen {
+		return nil
+	}
 	if d.Decision == nil {
 		r.cannot(causeEntry)
 		return nil

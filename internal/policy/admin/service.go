@@ -21,8 +21,9 @@ import (
 // DefaultMaxReplays is the number of replays that a replica works on at one time.
 const DefaultMaxReplays = 2
 
-// maxChecks bounds how often a write is checked against a newer configuration.
-const maxChecks = 8
+// maxExplained is the number of recorded decisions that a replica explains at one time; the
+// others wait. Each one reads the configuration of its revision.
+const maxExplained = 2
 
 // syncTimeout bounds how long a check waits for the newest configuration.
 const syncTimeout = 2 * time.Second
@@ -54,6 +55,11 @@ type Service struct {
 	log       *slog.Logger
 	// replays lets only so many replays work at one time; the others are refused.
 	replays *semaphore.Weighted
+	// ofTeams does so for those of some teams, one less: who may replay everything is not
+	// kept waiting by every team.
+	ofTeams *semaphore.Weighted
+	// explained does the same for recorded decisions, which wait.
+	explained *semaphore.Weighted
 }
 
 // New returns a Service.
@@ -76,7 +82,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		store: cfg.Store, decisions: cfg.Decisions, snapshot: cfg.Snapshot, sync: cfg.Sync, clock: cfg.Clock, log: cfg.Logger,
-		replays: semaphore.NewWeighted(int64(cfg.MaxReplays)),
+		replays: semaphore.NewWeighted(int64(cfg.MaxReplays)), ofTeams: semaphore.NewWeighted(int64(max(cfg.MaxReplays-1, 1))), explained: semaphore.NewWeighted(maxExplained),
 	}
 	if s.clock == nil {
 		s.clock = clock.System{}
@@ -90,44 +96,29 @@ func New(cfg Config) (*Service, error) {
 // now is the time as Postgres can keep it.
 func (s *Service) now() time.Time { return s.clock.Now().UTC().Truncate(time.Microsecond) }
 
-// behindError says that a write is on top of a revision that was not checked.
-type behindError struct{ revision int64 }
-
-func (e *behindError) Error() string {
-	return fmt.Sprintf("the configuration is at revision %d by now", e.revision)
-}
-
 // checked is a check of a change of policies against the configuration that the change is
 // made on top of: revision is the one that the change would make.
 type checked func(revision int64, changed []policy.Policy, removed []policy.Removal) error
 
-// guarded makes a write that must not lock the last admin out. The write calls check in
-// its transaction, with the revision that it takes. Should others have changed the
-// configuration meanwhile, all begins anew with theirs.
-func (s *Service) guarded(ctx context.Context, caller *identity.Principal, write func(check checked) error) error {
-	for range maxChecks {
-		snap := s.snapshot()
-		err := write(func(revision int64, changed []policy.Policy, removed []policy.Removal) error {
-			if revision-1 != snap.Revision() {
-				return &behindError{revision: revision - 1}
-			}
-			return s.lockout(snap, caller, changed, removed)
-		})
-		behind, ok := errors.AsType[*behindError](err)
-		if !ok {
-			return err
-		}
+// guarded is the check of a write that must not lock the last admin out. The write calls it
+// in its transaction, which keeps others from writing: so the configuration that the change
+// is made on top of is one that this replica has in a moment, and stays the newest.
+func (s *Service) guarded(ctx context.Context, caller *identity.Principal) checked {
+	return func(revision int64, changed []policy.Policy, removed []policy.Removal) error {
 		wait, cancel := context.WithTimeout(ctx, syncTimeout)
-		err = s.sync(wait, behind.revision)
-		cancel()
-		if err != nil && ctx.Err() == nil {
+		defer cancel()
+		if err := s.sync(wait, revision-1); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
 			return ErrConfigurationBusy
 		}
-		if err != nil {
-			return err
+		snap := s.snapshot()
+		if snap.Revision() != revision-1 {
+			return ErrConfigurationBusy // the database was set back a moment ago
 		}
+		return s.lockout(snap, caller, changed, removed)
 	}
-	return ErrConfigurationBusy
 }
 
 // lockout refuses policies that do not compile and those after which nobody could
@@ -176,6 +167,7 @@ func withCaller(snap *snapshot.Snapshot, caller *identity.Principal) policy.Enti
 // may be an admin by its token or by policies alone.
 func Admins(snap *snapshot.Snapshot, caller *identity.Principal, now time.Time) []policy.UID {
 	var admins []policy.UID
+	agents := map[uuid.UUID]bool{}
 	add := func(p *identity.Principal) {
 		if uid := snapshot.PrincipalUID(p); !slices.Contains(admins, uid) && snap.Confirm(p, now, 0) == nil {
 			admins = append(admins, uid)
@@ -197,13 +189,24 @@ func Admins(snap *snapshot.Snapshot, caller *identity.Principal, now time.Time) 
 			add(&p)
 		}
 		if user, ok := snap.UserByUID(uid); ok {
-			add(&identity.Principal{Kind: identity.KindUser, UID: user.UID, Name: user.Name()})
+			// With a token that its issuer would give it now.
+			token := &identity.Claims{Issuer: user.Issuer, Expires: now.Add(time.Minute)}
+			add(&identity.Principal{Kind: identity.KindUser, UID: user.UID, Name: user.Name(), Claims: token})
 		}
-		if agent, ok := snap.AgentByUID(uid); ok && agent.State.Callable() {
-			admins = append(admins, policy.AgentUID(agent.ID))
+		if _, ok := snap.AgentByUID(uid); ok {
+			agents[uid] = true
 		}
 		return true
 	})
+	if len(agents) > 0 { // which call with keys only
+		snap.EachKey(func(key *identity.Key) bool {
+			if agents[key.AgentUID] {
+				p := key.Principal()
+				add(&p)
+			}
+			return true
+		})
+	}
 	// The order of a map must not reach what a refusal says.
 	slices.SortFunc(admins, func(a, b policy.UID) int { return strings.Compare(policy.FormatUID(a), policy.FormatUID(b)) })
 	return slices.Compact(admins)
