@@ -26,8 +26,8 @@ import (
 // fixed is a configuration that does not change.
 type fixed struct{ delta snapshot.Delta }
 
-func (f fixed) Revision(context.Context) (int64, error)              { return f.delta.Revision, nil }
-func (f fixed) All(context.Context) (snapshot.Delta, error)          { return f.delta, nil }
+func (f fixed) Revision(context.Context) (int64, error)                      { return f.delta.Revision, nil }
+func (f fixed) All(context.Context) (snapshot.Delta, error)                  { return f.delta, nil }
 func (f fixed) Since(context.Context, int64, string) (snapshot.Delta, error) { return f.delta, nil }
 
 var (

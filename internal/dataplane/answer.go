@@ -69,10 +69,13 @@ func (c *call) readBounded(ctx context.Context, resp *http.Response, buf *bytes.
 	if resp.ContentLength > limit {
 		return nil, c.replyTooLarge()
 	}
+	body := io.Reader(resp.Body)
 	if resp.ContentLength > 0 {
 		buf.Grow(int(resp.ContentLength) + bytes.MinRead)
+	} else { // nothing has bounded it
+		body = io.LimitReader(body, limit+1)
 	}
-	if _, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1)); err != nil {
+	if _, err := buf.ReadFrom(body); err != nil {
 		if f := c.ended(ctx); f != nil {
 			return nil, f
 		}
@@ -117,7 +120,7 @@ func (c *call) outcomeOf(op a2a.Operation, payload []byte) (a2a.Outcome, error) 
 func (c *call) passable() bool { return !c.translated() && !c.bare }
 
 // replyAnswer passes an agent's answer on, or its error. It must have been learned from.
-func (c *call) replyAnswer(a answer) {
+func (c *call) replyAnswer(a *answer) {
 	c.passHeaders(a.header)
 	c.passHeaders(a.trailer) // where agents of gRPC may have them instead
 	switch {
@@ -159,7 +162,7 @@ func (c *call) downPayload(payload []byte) ([]byte, *fault) {
 }
 
 // passError passes an agent's error on as it came, to a caller of the same dialect.
-func (c *call) passError(a answer) {
+func (c *call) passError(a *answer) {
 	outcome := c.agentError(a.err)
 	if e := translatedError(a.err); e != a.err && c.down.Binding != a2a.JSONRPC {
 		// The status would make the caller doubt its own credential.
@@ -187,7 +190,7 @@ const longTrailers = 6 << 10
 
 // passTrailers passes the status of an agent's reply in gRPC on as it came, and tells
 // whether there was one that callers can read.
-func (c *call) passTrailers(a answer) bool {
+func (c *call) passTrailers(a *answer) bool {
 	from := a.trailer
 	if len(from["Grpc-Status"]) == 0 {
 		from = a.header // a reply without a message has no other place for it

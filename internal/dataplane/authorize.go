@@ -41,16 +41,22 @@ func (c *call) decide(q policy.Query) policy.Answer {
 	return c.p.decisions.Decide(c.snap.Policies(), c.snap.Entities(), q)
 }
 
-// visible tells whether the caller may see an agent, which is whether there is anything
-// that it may do there, and the question and answer that it comes down to.
-func (c *call) visible(agent *snapshot.Agent) (policy.Query, policy.Answer, bool) {
+// sees tells whether the caller may see an agent, which is whether there is anything that
+// it may do there.
+func (c *call) sees(agent *snapshot.Agent) bool {
+	_, ok := policy.Visible(c.decide, c.question(policy.Discover, agent))
+	return ok
+}
+
+// sight is the question and answer that sees comes down to.
+func (c *call) sight(agent *snapshot.Agent) (policy.Query, policy.Answer) {
 	q := c.question(policy.Discover, agent)
 	answer, ok := policy.Visible(c.decide, q)
 	if discover := c.decide(q); discover.Permit == ok {
-		return q, discover, ok
+		return q, discover
 	}
 	q.Action = policy.Invoke // there is nothing to do there
-	return q, answer, ok
+	return q, answer
 }
 
 // recordDecision puts a decision, with all that it could see, into the record.

@@ -17,9 +17,7 @@ import (
 
 func checkContentType(h http.Header) *fault {
 	value := h.Get("Content-Type")
-	media, params, err := mime.ParseMediaType(value)
-	charset := strings.ToLower(params["charset"])
-	if err == nil && (media == "application/json" || media == "application/a2a+json") && (charset == "" || charset == "utf-8") {
+	if value == "application/json" || isJSON(value) {
 		if encoding := h.Get("Content-Encoding"); encoding == "" || strings.EqualFold(encoding, "identity") {
 			return nil
 		}
@@ -29,6 +27,13 @@ func checkContentType(h http.Header) *fault {
 		domain: domainProtocol, outcome: audit.Refused,
 		message: fmt.Sprintf("content type %.60q is not taken; send application/json in UTF-8, not compressed", value),
 	}
+}
+
+// isJSON tells whether a content type is one of requests in JSON.
+func isJSON(contentType string) bool {
+	media, params, err := mime.ParseMediaType(contentType)
+	charset := strings.ToLower(params["charset"])
+	return err == nil && (media == "application/json" || media == "application/a2a+json") && (charset == "" || charset == "utf-8")
 }
 
 // eagerBody is how much of an announced body gets its memory at once: enough for most

@@ -23,9 +23,11 @@ type call struct {
 	x     exchange
 	start time.Time
 	snap  *snapshot.Snapshot
-	trace traceContext
-	span  trace.Span // nil when tracing is off
 	entry entry
+
+	trace       traceContext
+	traceparent string     // the header for the agent
+	span        trace.Span // nil when tracing is off
 
 	principal     identity.Principal
 	principalUID  policy.UID    // the principal as policies name it

@@ -57,8 +57,7 @@ func (c *call) serveDiscovery() {
 		c.refuseHTTP(f)
 		return
 	}
-	q, answer, _ := c.visible(c.agent)
-	c.recordDecision(q, answer)
+	c.recordDecision(c.sight(c.agent))
 	c.serveCard(anonymous)
 }
 

@@ -86,6 +86,8 @@ var (
 	headerA2AJSON = []string{"application/a2a+json"}
 	headerGRPC    = []string{grpc.ContentType}
 	headerText    = []string{"text/plain; charset=utf-8"}
+	headerNoCache = []string{"no-cache"}
+	headerNo      = []string{"no"}
 )
 
 // replyResult records the end of a call and answers with a result in the caller's form.
@@ -131,7 +133,7 @@ func (c *call) errorBody(status int, body []byte) []byte {
 	}
 	h := c.x.ReplyHeader()
 	h["Content-Type"] = headerSSE
-	h.Set("Cache-Control", "no-cache")
+	h["Cache-Control"] = headerNoCache
 	return sse.AppendEvent(nil, body)
 }
 

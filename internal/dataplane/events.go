@@ -23,10 +23,13 @@ type streamItem struct {
 	fault   *fault // what is wrong with it, beside an error
 }
 
+func (i *streamItem) reset() { *i = streamItem{} }
+
 // events are an agent's stream. After its last item next returns [io.EOF], with the
-// agent's error when the dialect has its place there.
+// agent's error when the dialect has its place there. An item is valid until the next
+// one, so that a stream, which may wait for long, holds one and its goroutine's stack none.
 type events interface {
-	next() (streamItem, error)
+	next() (*streamItem, error)
 }
 
 // errItem says that an item is none of the protocol.
@@ -38,7 +41,11 @@ func (c *call) streams(resp *http.Response) bool {
 	if c.up.Dialect.Binding == a2a.GRPC {
 		return grpc.CheckContentType(resp.Header.Get("Content-Type")) == nil
 	}
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	value := resp.Header.Get("Content-Type")
+	if value == "text/event-stream" {
+		return true
+	}
+	media, _, _ := mime.ParseMediaType(value)
 	return media == "text/event-stream"
 }
 
@@ -59,33 +66,44 @@ type sseEvents struct {
 	out    *upstream.Request
 	resp   *http.Response
 	reader sse.Reader
+	got    sse.Item
+	item   streamItem
 }
 
-func (e *sseEvents) next() (streamItem, error) {
-	got, err := e.reader.Next()
-	if err != nil {
-		return streamItem{}, err
+func (e *sseEvents) next() (*streamItem, error) {
+	it := &e.item
+	it.reset()
+	var err error
+	if e.got, err = e.reader.Next(); err != nil {
+		return it, err
 	}
-	it := streamItem{comment: got.Comment, partial: got.Partial, more: e.reader.Buffered()}
+	it.comment, it.partial, it.more = e.got.Comment, e.got.Partial, e.reader.Buffered()
 	if it.comment {
 		return it, nil
 	}
+	return it, e.read(&e.got)
+}
+
+// read reads an event. It is apart from next, which waits: what it has on the stack would
+// stay there as long as a stream is silent.
+func (e *sseEvents) read(got *sse.Item) (err error) {
+	it := &e.item
 	it.raw, it.plain, it.event, it.status, it.header = got.Raw, got.Data, true, e.resp.StatusCode, e.resp.Header
 	if e.out.Dialect.Binding == a2a.REST {
 		if failure, ok := rest.ParseErrorEvent(e.out.Op, e.out.Dialect.Version, got.Event, got.Data); ok {
 			it.err = new(failure) // failure itself would be made for every event, not for those alone that are errors
 		}
 		it.payload = got.Data
-		return it, nil
+		return nil
 	}
 	if it.payload, it.err, err = e.out.ReadEnvelope(got.Data); err != nil {
 		it.fault = invalidAgentReply(fmt.Sprintf("the agent's reply is %v", err))
 		if it.partial {
 			it.fault = upstreamInterrupted()
 		}
-		return it, errItem
+		return errItem
 	}
-	return it, nil
+	return nil
 }
 
 // grpcEvents are the messages of a stream of gRPC.
@@ -94,23 +112,27 @@ type grpcEvents struct {
 	resp   *http.Response
 	frames *grpc.Reader
 	same   bool // the caller speaks the same dialect, so the frame is needed too
+	item   streamItem
 }
 
-func (e *grpcEvents) next() (streamItem, error) {
+func (e *grpcEvents) next() (*streamItem, error) {
+	it := &e.item
+	it.reset()
 	message, err := e.frames.Next()
 	switch {
 	case errors.Is(err, io.EOF):
-		it := streamItem{answer: answer{status: e.resp.StatusCode, header: e.resp.Header, trailer: e.resp.Trailer}}
+		it.status, it.header, it.trailer = e.resp.StatusCode, e.resp.Header, e.resp.Trailer
 		it.err = grpc.ErrorFromTrailers(e.out.Op, e.out.Dialect.Version, e.resp.StatusCode, e.resp.Header, e.resp.Trailer)
 		return it, io.EOF
 	case errors.Is(err, grpc.ErrTooLarge):
-		return streamItem{}, fmt.Errorf("%w: %w", sse.ErrEventTooLarge, err)
+		return it, fmt.Errorf("%w: %w", sse.ErrEventTooLarge, err)
 	case errors.Is(err, grpc.ErrEncoding), errors.Is(err, grpc.ErrFrame):
-		return streamItem{fault: invalidAgentReply(fmt.Sprintf("an event of the agent cannot be read: %v", err))}, errItem
+		it.fault = invalidAgentReply(fmt.Sprintf("an event of the agent cannot be read: %v", err))
+		return it, errItem
 	case err != nil:
-		return streamItem{}, err
+		return it, err
 	}
-	it := streamItem{answer: answer{payload: message, header: e.resp.Header}}
+	it.payload, it.header = message, e.resp.Header
 	if e.same {
 		it.raw = grpc.AppendFrame(nil, message)
 	}

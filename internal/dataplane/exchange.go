@@ -55,11 +55,11 @@ type exchange interface {
 type httpExchange struct {
 	w       http.ResponseWriter
 	r       *http.Request
-	control *http.ResponseController
+	control http.ResponseController
 }
 
 func newHTTPExchange(w http.ResponseWriter, r *http.Request) *httpExchange {
-	return &httpExchange{w: w, r: r, control: http.NewResponseController(w)}
+	return &httpExchange{w: w, r: r, control: *http.NewResponseController(w)}
 }
 
 func (x *httpExchange) Context() context.Context           { return x.r.Context() }

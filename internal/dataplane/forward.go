@@ -32,17 +32,9 @@ func (c *call) forward() {
 	// What the agent works on outlives the caller, so the work's context does not end
 	// with the caller's.
 	ctx, cancel := context.WithCancelCause(c.onBehalf(context.WithoutCancel(c.x.Context())))
-	defer cancel(nil)
-	defer context.AfterFunc(c.p.stop, func() { cancel(errShuttingDown) })()
-	defer func() {
-		if errors.Is(context.Cause(ctx), errRevoked) {
-			c.cancelRevokedTask()
-		}
-	}()
-	defer c.p.open.add(c, cancel)()
+	c.p.open.add(c, cancel)
 	c.p.cfg.Metrics.upstream(1)
-	defer c.p.cfg.Metrics.upstream(-1)
-	defer c.noteDoubtfulPush()
+	defer c.forwarded(ctx, cancel)
 
 	if limit, ok := grpc.Timeout(c.x.Header()); ok && c.down.Binding == a2a.GRPC && !c.op.Send() {
 		// The work of a send goes on; its caller gives up by itself.
@@ -53,6 +45,24 @@ func (c *call) forward() {
 		c.forwardStream(ctx, cancel)
 		return
 	}
+	c.forwardOnce(ctx, cancel)
+}
+
+// forwarded ends the work upstream.
+func (c *call) forwarded(ctx context.Context, cancel context.CancelCauseFunc) {
+	defer cancel(nil)
+	defer func() {
+		if errors.Is(context.Cause(ctx), errRevoked) {
+			c.cancelRevokedTask()
+		}
+	}()
+	defer c.p.open.remove(c)
+	defer c.p.cfg.Metrics.upstream(-1)
+	c.noteDoubtfulPush()
+}
+
+// forwardOnce passes on a call that is answered with one reply.
+func (c *call) forwardOnce(ctx context.Context, cancel context.CancelCauseFunc) {
 	if !c.op.Send() {
 		// Nothing is lost when a read is given up.
 		defer context.AfterFunc(c.x.Context(), func() { cancel(errCallerLeft) })()
@@ -105,7 +115,7 @@ func (c *call) forwardUnary(ctx context.Context) {
 		return
 	}
 	if a.err != nil {
-		c.replyAnswer(a)
+		c.replyAnswer(&a)
 		return
 	}
 	switch {
@@ -129,7 +139,7 @@ func (c *call) forwardUnary(ctx context.Context) {
 		}
 		c.learn(o)
 	}
-	c.replyAnswer(a)
+	c.replyAnswer(&a)
 }
 
 // unreachable tells what went wrong when no response came, and whether another

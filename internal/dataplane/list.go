@@ -62,7 +62,7 @@ func (c *call) forwardList(ctx context.Context) {
 			return
 		}
 		if a.err != nil {
-			c.replyAnswer(a)
+			c.replyAnswer(&a)
 			return
 		}
 		result, err := translate.Result(c.op, translate.FormOf(c.up.Dialect), translate.JSON10, a.payload)

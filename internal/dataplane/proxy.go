@@ -149,12 +149,10 @@ type Proxy struct {
 	instances instances
 	open      openCalls
 	decisions *policy.Cache
+	revision  atomic.Pointer[revisionHeader]
 	started   time.Time
 	draining  atomic.Bool
-	// stop ends what is still open when draining has taken too long.
-	stop       context.Context //nolint:containedctx // the life of the proxy, not of a call
-	cancelStop context.CancelCauseFunc
-	calls      sync.WaitGroup
+	calls     sync.WaitGroup
 }
 
 var errShuttingDown = errors.New("the gateway is shutting down")
@@ -187,7 +185,6 @@ func New(cfg Config) (*Proxy, error) {
 	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
 	p := &Proxy{cfg: cfg, limits: cfg.Limits.withDefaults(), started: cfg.Clock.Now(), decisions: policy.NewCache(decisionEntries)}
 	p.instances.clock = cfg.Clock
-	p.stop, p.cancelStop = context.WithCancelCause(context.Background())
 	return p, nil
 }
 
@@ -208,7 +205,7 @@ func (p *Proxy) Drain(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		p.cancelStop(errShuttingDown)
+		p.open.stop() // draining has taken too long
 		<-done
 	}
 }

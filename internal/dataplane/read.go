@@ -52,7 +52,7 @@ func (c *call) readJSONRPC() *fault {
 		}
 	}
 	c.understood(op, version)
-	if f := c.checkVersion(req.Method + " is a method"); f != nil {
+	if f := c.checkVersion(req.Method, "method"); f != nil {
 		return f
 	}
 	t := c.entry.target
@@ -75,7 +75,7 @@ func (c *call) readREST() *fault {
 		return restFault(e, req.Allow)
 	}
 	c.understood(req.Op, req.Version)
-	if f := c.checkVersion("this is a path"); f != nil {
+	if f := c.checkVersion("this", "path"); f != nil {
 		return f
 	}
 	if f := c.readRESTBody(); f != nil {
@@ -142,10 +142,10 @@ func (c *call) asks(params a2a.Call) {
 }
 
 // checkVersion holds the version that the caller names against the one that it speaks;
-// what tells by which sign that was known.
-func (c *call) checkVersion(what string) *fault {
+// sign, which is a kind of thing, is what told that.
+func (c *call) checkVersion(sign, kind string) *fault {
 	named := false
-	for _, text := range append(c.x.Header().Values("A2A-Version"), c.x.Query("A2A-Version")...) {
+	for _, text := range append(c.x.Header()["A2a-Version"], c.x.Query("A2A-Version")...) {
 		text = strings.TrimSpace(text)
 		if text == "" {
 			continue
@@ -156,14 +156,14 @@ func (c *call) checkVersion(what string) *fault {
 			return contradiction(fmt.Sprintf("A2A-Version %.20q is not one that is spoken here; 1.0 and 0.3 are", text))
 		}
 		if v != c.down.Version {
-			return contradiction(fmt.Sprintf("A2A-Version is %s but %s of %s", v, what, c.down.Version))
+			return contradiction(fmt.Sprintf("A2A-Version is %s but %s is a %s of %s", v, sign, kind, c.down.Version))
 		}
 	}
 	if named || c.down.Version != a2a.V10 {
 		return nil
 	}
 	if c.p.cfg.RequireVersion {
-		return contradiction("A2A-Version is missing, which stands for 0.3, but " + what + " of 1.0; send A2A-Version: 1.0")
+		return contradiction("A2A-Version is missing, which stands for 0.3, but " + sign + " is a " + kind + " of 1.0; send A2A-Version: 1.0")
 	}
 	c.p.cfg.Logger.LogAttrs(context.Background(), slog.LevelDebug, "a call of A2A 1.0 names no A2A-Version",
 		slog.String("caller", c.principal.Name), slog.String("agent", c.opening.Agent))

@@ -122,8 +122,19 @@ func (c *call) leaveBody() {
 	_ = c.x.SetReadDeadline(c.p.cfg.Clock.Now().Add(bodyWait))
 }
 
+// revisionHeader is how a revision is told to callers, made once for all of them.
+type revisionHeader struct {
+	revision int64
+	value    []string
+}
+
 func (c *call) setRevision() {
-	c.x.ReplyHeader().Set("X-Signalbox-Revision", strconv.FormatInt(c.snap.Revision(), 10))
+	h := c.p.revision.Load()
+	if h == nil || h.revision != c.snap.Revision() {
+		h = &revisionHeader{revision: c.snap.Revision(), value: []string{strconv.FormatInt(c.snap.Revision(), 10)}}
+		c.p.revision.Store(h)
+	}
+	c.x.ReplyHeader()["X-Signalbox-Revision"] = h.value
 }
 
 // finish is the last thing that happens to a call. It leaves no call without its

@@ -45,7 +45,7 @@ func newRelay(ctx context.Context, c *call, w *streamWriter) *relay {
 
 // pass takes an item: it is read, translated, learned from and recorded, in this order,
 // and only then passed on. What cannot be translated is not recorded as passed on.
-func (r *relay) pass(a answer, flush bool) *fault {
+func (r *relay) pass(a *answer, flush bool) *fault {
 	c := r.c
 	o, err := c.outcomeOf(c.op, a.payload)
 	if err != nil {
@@ -156,7 +156,7 @@ func (r *relay) fail(f *fault) {
 }
 
 // agentError ends the stream with the agent's error, behind what is held.
-func (r *relay) agentError(a answer) {
+func (r *relay) agentError(a *answer) {
 	r.flush()
 	r.close()
 	r.w.agentError(a)

@@ -19,8 +19,8 @@ func (c *call) resolve(name string) *fault {
 	if !ok {
 		return agentNotFound()
 	}
-	if q, answer, visible := c.visible(agent); !visible || !agent.State.Callable() {
-		c.recordDecision(q, answer)
+	if !c.sees(agent) || !agent.State.Callable() {
+		c.recordDecision(c.sight(agent))
 		return agentNotFound()
 	}
 	c.agent = agent

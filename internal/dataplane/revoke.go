@@ -20,25 +20,38 @@ var errRevoked = errors.New("the caller's right to the call has ended")
 const cancelTimeout = 10 * time.Second
 
 // openCalls are the calls whose work upstream goes on, to be decided again when the
-// configuration changes. The zero value is ready.
+// configuration changes and to be ended when the gateway stops. The zero value is ready.
 type openCalls struct {
-	mu    sync.Mutex
-	calls map[*call]context.CancelCauseFunc
+	mu      sync.Mutex
+	calls   map[*call]context.CancelCauseFunc
+	stopped bool // those that come now end at once
 }
 
-// add notes a call until the returned function is called.
-func (o *openCalls) add(c *call, cancel context.CancelCauseFunc) (remove func()) {
+// add notes a call until remove is called.
+func (o *openCalls) add(c *call, cancel context.CancelCauseFunc) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.stopped {
+		cancel(errShuttingDown)
+	}
 	if o.calls == nil {
 		o.calls = map[*call]context.CancelCauseFunc{}
 	}
 	o.calls[c] = cancel
-	return func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		delete(o.calls, c)
-	}
+}
+
+func (o *openCalls) remove(c *call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.calls, c)
+}
+
+// stop ends the calls that are open and those that are yet to come.
+func (o *openCalls) stop() {
+	o.mu.Lock()
+	o.stopped = true
+	o.mu.Unlock()
+	o.each(func(_ *call, cancel context.CancelCauseFunc) { cancel(errShuttingDown) })
 }
 
 // each calls f for the calls that are open now, without the lock.

@@ -90,7 +90,7 @@ func (c *call) readGRPC() *fault {
 		}
 	}
 	c.understood(c.entry.op, c.down.Version)
-	if f := c.checkVersion("this is a service"); f != nil {
+	if f := c.checkVersion("this", "service"); f != nil {
 		return f
 	}
 	if f := c.readBody(); f != nil {

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/audit"
 	"github.com/signalbox-dev/signalbox/internal/upstream"
 	"github.com/signalbox-dev/signalbox/internal/wire/a2a"
+	"github.com/signalbox-dev/signalbox/internal/wire/jsonrpc"
 	"github.com/signalbox-dev/signalbox/internal/wire/sse"
 )
 
@@ -19,27 +21,31 @@ import (
 // the record.
 func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc) {
 	w := newStreamWriter(c)
-	defer w.close()
+	r := newRelay(ctx, c, w)
 	c.p.cfg.Metrics.stream(1)
-	defer c.p.cfg.Metrics.stream(-1)
 	life := newLife(c.p.cfg.Clock, c.p.limits.StreamIdle, func() { cancel(errStreamIdle) })
-	defer life.stop()
-	defer context.AfterFunc(c.x.Context(), func() {
+	forget := context.AfterFunc(c.x.Context(), func() {
 		if !c.op.Send() {
 			cancel(errCallerLeft)
 			return
 		}
 		orphaned := time.AfterFunc(c.p.limits.OrphanTimeout, func() { cancel(errCallerLeft) })
 		context.AfterFunc(ctx, func() { orphaned.Stop() })
-	})()
+	})
+	// One defer, not one for each: they would stand on the stack as long as the stream.
+	defer func() {
+		r.close()
+		forget()
+		life.stop()
+		c.p.cfg.Metrics.stream(-1)
+		w.close()
+	}()
 
 	out, f := c.outgoing()
 	if f != nil {
-		w.fault(f)
+		r.fail(f)
 		return
 	}
-	r := newRelay(ctx, c, w)
-	defer r.close()
 	if f := r.beginWithTask(); f != nil {
 		r.fail(f)
 		return
@@ -50,6 +56,7 @@ func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc
 		return
 	}
 	defer resp.done()
+	r.forgetRequest(out)
 	if !c.streams(resp.Response) {
 		c.streamOfOne(r, out, resp.Response)
 		return
@@ -59,6 +66,21 @@ func (c *call) forwardStream(ctx context.Context, cancel context.CancelCauseFunc
 	r.stands()
 	c.pump(r, c.newEvents(out, resp.Response), life)
 }
+
+// forgetRequest lets go of the caller's request, which the agent has by now: a message may
+// carry files, and its stream may be silent for hours. Of the body the id is still needed.
+func (r *relay) forgetRequest(out *upstream.Request) {
+	r.mu.Lock() // the timer writes events, with the id
+	defer r.mu.Unlock()
+	c := r.c
+	c.req = jsonrpc.Request{ID: bytes.Clone(c.req.ID)}
+	c.body, c.payload = emptyBody, nil
+	out.ID = bytes.Clone(out.ID)
+	out.Answered()
+}
+
+// emptyBody is a body that was read.
+var emptyBody = []byte{}
 
 // streamOfOne handles an agent that answered a streaming call with one reply. An error
 // stays what it is as long as no stream has begun; a result becomes the stream's only
@@ -72,42 +94,23 @@ func (c *call) streamOfOne(r *relay, out *upstream.Request, resp *http.Response)
 		return
 	}
 	if a.err != nil {
-		r.agentError(a)
+		r.agentError(&a)
 		return
 	}
 	a.raw = c.reframe(a.raw)
-	if f := r.pass(a, true); f != nil {
+	if f := r.pass(&a, true); f != nil {
 		r.fail(f)
 		return
 	}
-	c.streamEnded(r, answer{})
+	c.streamEnded(r, &answer{})
 }
 
 // pump reads events and passes them on until the agent's stream ends.
 func (c *call) pump(r *relay, from events, agent *life) {
 	for {
 		item, err := from.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			if item.err != nil {
-				r.agentError(item.answer)
-				return
-			}
-			c.streamEnded(r, item.answer)
-			return
-		case errors.Is(err, sse.ErrEventTooLarge):
-			r.fail(invalidAgentReply(fmt.Sprintf("the agent sent an event of more than %d bytes", c.p.limits.EventBytes)))
-			return
-		case err != nil:
-			f := c.ended(r.ctx)
-			if f == nil {
-				f = item.fault
-			}
-			if f == nil {
-				c.trouble("the agent's stream broke off", err)
-				f = upstreamInterrupted()
-			}
-			r.fail(f)
+		if err != nil {
+			c.pumped(r, item, err)
 			return
 		}
 		agent.sign()
@@ -115,16 +118,38 @@ func (c *call) pump(r *relay, from events, agent *life) {
 		case item.comment:
 			continue // a sign of life; the caller gets those of the gateway
 		case item.err != nil:
-			r.agentError(item.answer)
+			r.agentError(&item.answer)
 			return
 		}
-		if f := r.pass(item.answer, !item.more); f != nil {
+		if f := r.pass(&item.answer, !item.more); f != nil {
 			if item.partial {
 				f = upstreamInterrupted()
 			}
 			r.fail(f)
 			return
 		}
+	}
+}
+
+// pumped ends a stream after its last item.
+func (c *call) pumped(r *relay, last *streamItem, err error) {
+	switch {
+	case errors.Is(err, io.EOF) && last.err != nil:
+		r.agentError(&last.answer)
+	case errors.Is(err, io.EOF):
+		c.streamEnded(r, &last.answer)
+	case errors.Is(err, sse.ErrEventTooLarge):
+		r.fail(invalidAgentReply(fmt.Sprintf("the agent sent an event of more than %d bytes", c.p.limits.EventBytes)))
+	default:
+		f := c.ended(r.ctx)
+		if f == nil {
+			f = last.fault
+		}
+		if f == nil {
+			c.trouble("the agent's stream broke off", err)
+			f = upstreamInterrupted()
+		}
+		r.fail(f)
 	}
 }
 
@@ -142,7 +167,7 @@ func (c *call) streamEvent(o a2a.Outcome, sent int64) {
 }
 
 // streamEnded handles the regular end of the agent's stream.
-func (c *call) streamEnded(r *relay, last answer) {
+func (c *call) streamEnded(r *relay, last *answer) {
 	r.begin()
 	if r.empty() {
 		r.fail(invalidAgentReply("the agent's stream ended without an event"))

@@ -97,8 +97,8 @@ func (w *streamWriter) start() {
 		h["Content-Type"] = headerGRPC
 	} else {
 		h["Content-Type"] = headerSSE
-		h.Set("Cache-Control", "no-cache")
-		h.Set("X-Accel-Buffering", "no") // tells proxies before us not to hold events back
+		h["Cache-Control"] = headerNoCache
+		h["X-Accel-Buffering"] = headerNo // tells proxies before us not to hold events back
 	}
 	w.c.setRevision()
 	w.extend(w.c.p.cfg.Clock.Now())
@@ -163,7 +163,7 @@ func (w *streamWriter) left() bool {
 
 // agentError ends the stream with the agent's error: as a plain reply when nothing was
 // sent yet, else as the last event. It is recorded before it is sent.
-func (w *streamWriter) agentError(a answer) {
+func (w *streamWriter) agentError(a *answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.c
@@ -172,8 +172,9 @@ func (w *streamWriter) agentError(a answer) {
 		w.header.Stop()
 		switch {
 		case !c.translated() && c.down.Binding == a2a.JSONRPC:
-			a.raw = a.plain
-			c.replyAnswer(a)
+			unframed := *a
+			unframed.raw = a.plain
+			c.replyAnswer(&unframed)
 		case !c.translated() && c.down.Binding == a2a.REST && a.event:
 			c.passHeaders(a.header)
 			c.replyError(c.agentError(a.err), http.StatusOK, a.err)
@@ -228,7 +229,7 @@ func (w *streamWriter) fault(f *fault) {
 }
 
 // finish ends a stream that ended as it should. In gRPC its status comes last.
-func (w *streamWriter) finish(last answer) {
+func (w *streamWriter) finish(last *answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.c.down.Binding != a2a.GRPC {

@@ -50,8 +50,8 @@ func (c *call) beginTrace() {
 		}
 		binary.LittleEndian.PutUint64(t.span[:], rand.Uint64()|1)
 	}
-	c.trace = t
-	c.opening.TraceID, c.opening.SpanID = t.trace.String(), t.span.String()
+	c.trace, c.traceparent = t, t.traceparent()
+	c.opening.TraceID, c.opening.SpanID = c.traceparent[3:35], c.traceparent[36:52]
 	if t.parent.IsValid() {
 		c.opening.ParentSpanID = t.parent.String()
 	}

@@ -46,18 +46,18 @@ func NewCache(entries int) *Cache {
 
 // Decide answers a question as [Set.Decide] does.
 func (c *Cache) Decide(s *Set, e Entities, q Query) Answer {
-	return c.decide(s, e, q, true)
+	return c.decide(s, e, &q, true)
 }
 
 // Peek answers as Decide does and remembers nothing new. It is for walks over a whole
 // catalogue, which would push out what calls need.
 func (c *Cache) Peek(s *Set, e Entities, q Query) Answer {
-	return c.decide(s, e, q, false)
+	return c.decide(s, e, &q, false)
 }
 
-func (c *Cache) decide(s *Set, e Entities, q Query, fill bool) Answer {
+func (c *Cache) decide(s *Set, e Entities, q *Query, fill bool) Answer {
 	if len(q.Extra) > 0 || q.Context.Time.IsZero() {
-		return s.Decide(e, q)
+		return s.decide(e, q)
 	}
 	key := cacheKey{principal: q.Principal, resource: q.Resource, action: q.Action}
 	place := c.place(key)
@@ -69,17 +69,17 @@ func (c *Cache) decide(s *Set, e Entities, q Query, fill bool) Answer {
 		}
 		if !entry.holds(s, e, now) {
 			if !fill {
-				return s.Decide(e, q)
+				return s.decide(e, q)
 			}
 			return c.fill(&place[i], key, s, e, q)
 		}
 		if entry.plan.open == nil {
 			return entry.plan.done
 		}
-		return entry.plan.answer(s, newLookup(e, &q), &q)
+		return entry.plan.answer(s, newLookup(e, q), q)
 	}
 	if !fill {
-		return s.Decide(e, q)
+		return s.decide(e, q)
 	}
 	return c.fill(c.victim(place, s), key, s, e, q)
 }
@@ -101,7 +101,7 @@ func (c *Cache) victim(place []atomic.Pointer[cacheEntry], s *Set) *atomic.Point
 	return &place[c.hand.Add(1)%cacheWays]
 }
 
-func (c *Cache) fill(slot *atomic.Pointer[cacheEntry], key cacheKey, s *Set, e Entities, q Query) Answer {
+func (c *Cache) fill(slot *atomic.Pointer[cacheEntry], key cacheKey, s *Set, e Entities, q *Query) Answer {
 	if err := q.Invalid(); err != nil {
 		return invalid(err)
 	}
@@ -109,11 +109,11 @@ func (c *Cache) fill(slot *atomic.Pointer[cacheEntry], key cacheKey, s *Set, e E
 	// meanwhile would be noticed.
 	entry := &cacheEntry{key: key, claims: q.Claims}
 	entry.revision.Store(e.Revision())
-	look := newLookup(e, &q)
-	entry.plan = s.plan(look, &q)
+	look := newLookup(e, q)
+	entry.plan = s.plan(look, q)
 	entry.plan.rests = look.rests()
 	slot.Store(entry)
-	return entry.plan.answer(s, look, &q)
+	return entry.plan.answer(s, look, q)
 }
 
 // holds tells whether an entry still says what deciding anew would say.

@@ -59,12 +59,14 @@ type outcome struct {
 // permit; a forbid that cannot be evaluated denies, and a permit that cannot be
 // evaluated does not permit. Statements whose scope does not fit are not evaluated.
 // A question that the schema does not have is denied.
-func (s *Set) Decide(e Entities, q Query) Answer {
+func (s *Set) Decide(e Entities, q Query) Answer { return s.decide(e, &q) }
+
+func (s *Set) decide(e Entities, q *Query) Answer {
 	if err := q.Invalid(); err != nil {
 		return invalid(err)
 	}
-	look := newLookup(e, &q)
-	return s.plan(look, &q).answer(s, look, &q)
+	look := newLookup(e, q)
+	return s.plan(look, q).answer(s, look, q)
 }
 
 func invalid(err error) Answer {

@@ -1,8 +1,8 @@
 package policy
 
 // operations are the actions that Invoke stands for, the usual ones first.
-func operations() [11]Action {
-	return [...]Action{
+func operations() []Action {
+	return []Action{
 		SendMessage, SendStreamingMessage, GetTask, ListTasks, CancelTask, SubscribeToTask, GetExtendedAgentCard,
 		CreateTaskPushNotificationConfig, GetTaskPushNotificationConfig, ListTaskPushNotificationConfigs,
 		DeleteTaskPushNotificationConfig,

@@ -203,7 +203,9 @@ func (s *source) All(context.Context) (snapshot.Delta, error) {
 	return s.delta, s.err
 }
 
-func (s *source) Since(ctx context.Context, _ int64, _ string) (snapshot.Delta, error) { return s.All(ctx) }
+func (s *source) Since(ctx context.Context, _ int64, _ string) (snapshot.Delta, error) {
+	return s.All(ctx)
+}
 
 // set changes the configuration.
 func (s *source) set(change func(d *snapshot.Delta)) {

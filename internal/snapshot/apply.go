@@ -17,10 +17,10 @@ type Delta struct {
 	Revision int64
 	// Mark tells the revision from one of the same number that the database had, or will
 	// have, when it is set back; it may be empty.
-	Mark     string
-	Keys     map[uuid.UUID]*identity.Key
-	Agents   map[uuid.UUID]*registry.Agent
-	Teams    map[uuid.UUID]*identity.Team
+	Mark   string
+	Keys   map[uuid.UUID]*identity.Key
+	Agents map[uuid.UUID]*registry.Agent
+	Teams  map[uuid.UUID]*identity.Team
 	// Users are those who are disabled or were given roles, and those who are not any more.
 	Users   map[uuid.UUID]*identity.User
 	Issuers map[uuid.UUID]*identity.Issuer

@@ -343,8 +343,10 @@ func TestNewFollower_SaysWhatIsMissing(t *testing.T) {
 // fixed is a source that never changes.
 type fixed struct{ all snapshot.Delta }
 
-func (f fixed) Revision(context.Context) (int64, error)                  { return f.all.Revision, nil }
-func (f fixed) All(context.Context) (snapshot.Delta, error)              { return f.all, nil }
+func (f fixed) Revision(context.Context) (int64, error) { return f.all.Revision, nil }
+
+func (f fixed) All(context.Context) (snapshot.Delta, error) { return f.all, nil }
+
 func (f fixed) Since(_ context.Context, _ int64, _ string) (snapshot.Delta, error) { return f.all, nil }
 
 func TestAuthenticate_TellsWhoCallsOrWhyNot(t *testing.T) {

@@ -134,13 +134,46 @@ func (r *Request) HTTP(ctx context.Context, address *url.URL, h http.Header) *ht
 		}
 	}
 	if len(body) > 0 {
-		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.Body = r.body()
 		// With this the transport repeats a request that it knows never left, because
 		// the idle connection that it was given had been closed.
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.GetBody = func() (io.ReadCloser, error) { return r.body(), nil }
 	}
 	return req.WithContext(ctx)
 }
+
+// longBody is the size of bodies that are let go of when they were sent. The transport
+// sends others together with the head, which it does only for readers that it knows.
+const longBody = writeBuffer
+
+// body returns a reader of the body. The transport keeps the requests of streams, which
+// are open for hours.
+func (r *Request) body() io.ReadCloser {
+	if r.Op.Streaming() && len(r.Target.Body) > longBody {
+		s := new(sentBody)
+		s.left.Reset(r.Target.Body)
+		return s
+	}
+	return io.NopCloser(bytes.NewReader(r.Target.Body))
+}
+
+// Answered tells that an instance has answered, so that no other is sent the request.
+func (r *Request) Answered() { r.Target.Body = nil }
+
+// sentBody is a body that is let go of when the last of it was read.
+type sentBody struct{ left bytes.Reader }
+
+// Read implements [io.Reader].
+func (s *sentBody) Read(p []byte) (int, error) {
+	n, err := s.left.Read(p)
+	if s.left.Len() == 0 {
+		s.left.Reset(nil)
+	}
+	return n, err
+}
+
+// Close implements [io.Closer].
+func (*sentBody) Close() error { return nil }
 
 // at returns a URL with another path and query, both escaped.
 func at(base *url.URL, path, query string) *url.URL {

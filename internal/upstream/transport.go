@@ -36,6 +36,9 @@ func newTransport(g *Guard, maxHeaderBytes int64, config *tls.Config) *Transport
 	return t
 }
 
+// writeBuffer is what a connection sends at once.
+const writeBuffer = 4 << 10
+
 func newHTTPTransport(g *Guard, maxHeaderBytes int64) *http.Transport {
 	dialer := &net.Dialer{
 		Timeout:        10 * time.Second,
@@ -59,7 +62,7 @@ func newHTTPTransport(g *Guard, maxHeaderBytes int64) *http.Transport {
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		// A connection that carries streams for hours must be known to be alive.
 		HTTP2:           &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		WriteBufferSize: 4 << 10,
+		WriteBufferSize: writeBuffer,
 		ReadBufferSize:  4 << 10,
 	}
 }

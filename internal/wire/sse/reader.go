@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 )
 
 // ErrEventTooLarge is returned for an event that is larger than the reader allows.
@@ -13,14 +14,17 @@ var ErrEventTooLarge = errors.New("event is larger than allowed")
 const (
 	// firstBuffer is where a reader's buffer begins. Most events fit.
 	firstBuffer = 4 << 10
-	// keptBuffer is the largest empty buffer that a reader keeps while it waits for the next event:
-	// a stream that once carried a large event may be silent for hours.
-	keptBuffer = 64 << 10
+	// idleBuffer is what a reader waits with for the next event: a stream may be silent for hours, and
+	// there are many of them.
+	idleBuffer = 256
 	// emptyReads is how many reads in a row may return nothing.
 	emptyReads = 100
 )
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// buffers are those of firstBuffer bytes that no reader needs now.
+var buffers = sync.Pool{New: func() any { return new([firstBuffer]byte) }}
 
 // Item is an event or something else that stands between two blank lines.
 type Item struct {
@@ -59,6 +63,7 @@ type Reader struct {
 	begun   bool // the first line has been seen
 
 	block block
+	idle  [idleBuffer]byte // where buf is while nothing is in it
 }
 
 // block is what is known of the event that is being read. Spans are relative to its beginning,
@@ -80,16 +85,10 @@ func NewReader(r io.Reader, maxEvent int) *Reader {
 	return rd
 }
 
-// Reset makes the reader read another stream from its beginning. Its memory is kept unless it is large.
+// Reset makes the reader read another stream from its beginning.
 func (r *Reader) Reset(src io.Reader, maxEvent int) {
-	buf, joined := r.buf, r.block.joined[:0]
-	if cap(buf) > min(keptBuffer, maxEvent) {
-		buf = nil
-	}
-	if cap(joined) > keptBuffer {
-		joined = nil
-	}
-	*r = Reader{r: src, max: maxEvent, buf: buf, block: block{joined: joined}}
+	r.release()
+	*r = Reader{r: src, max: maxEvent}
 }
 
 // Next returns the next item. Its slices are valid until the next call. It waits for no byte that it does
@@ -257,7 +256,12 @@ func (r *Reader) take(item Item) Item {
 
 // finish returns what is left at the end of the stream.
 func (r *Reader) finish() (Item, error) {
-	if !errors.Is(r.err, io.EOF) || r.start == r.end {
+	if r.start == r.end {
+		r.shift(0)
+		r.release()
+		return Item{}, r.err
+	}
+	if !errors.Is(r.err, io.EOF) {
 		return Item{}, r.err
 	}
 	if r.line < r.end {
@@ -299,22 +303,45 @@ func (r *Reader) fill() {
 }
 
 func (r *Reader) makeRoom() {
+	limit := max(r.max, 1)
 	if r.start == r.end {
 		r.shift(0)
-		if cap(r.buf) > keptBuffer {
-			r.buf = nil
-		}
-	}
-	if r.end < cap(r.buf) {
+		r.release()
+		r.buf = r.idle[:0:min(idleBuffer, limit)]
 		return
 	}
-	if r.start > 0 {
+	idle := cap(r.buf) <= idleBuffer // what is in it is the begin of more
+	if r.end < cap(r.buf) && !idle {
+		return
+	}
+	if r.start > 0 && !idle {
 		r.shift(copy(r.buf, r.buf[r.start:r.end]))
 		return
 	}
-	grown := make([]byte, r.end, min(max(firstBuffer, 2*cap(r.buf)), max(r.max, 1)))
-	copy(grown, r.buf[:r.end])
-	r.buf = grown
+	grown := r.larger(limit)
+	from := r.buf[r.start:r.end]
+	r.shift(copy(grown, from))
+	r.buf = grown[:r.end]
+}
+
+// larger returns a buffer that is larger than that in use, if the limit allows.
+func (r *Reader) larger(limit int) []byte {
+	size := min(max(firstBuffer, 2*cap(r.buf)), limit)
+	if size == firstBuffer {
+		return buffers.Get().(*[firstBuffer]byte)[:]
+	}
+	return make([]byte, size)
+}
+
+// release lets go of the buffer, of which nothing is needed any more.
+func (r *Reader) release() {
+	if cap(r.buf) == firstBuffer {
+		buffers.Put((*[firstBuffer]byte)(r.buf[:firstBuffer]))
+	}
+	r.buf = nil
+	if cap(r.block.joined) > idleBuffer {
+		r.block.joined = nil
+	}
 }
 
 // shift accounts for the current block, of size bytes, having been moved to the front of the buffer.
