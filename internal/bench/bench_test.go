@@ -184,7 +184,7 @@ func TestRun_ComparesTheGatewayWithItsControls(t *testing.T) {
 			URL:    "http://" + addr + "/",
 			Header: http.Header{"Authorization": {"Bearer secret"}},
 			PID:    cmd.Process.Pid,
-			Config: []string{"auth", "record"},
+			Config: []string{"auth", "policy", "record"},
 			Stop:   func() error { stopped++; return stop() },
 		}, nil
 	}
@@ -209,7 +209,7 @@ func TestRun_ComparesTheGatewayWithItsControls(t *testing.T) {
 	if err := report.WriteTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"controls of the gateway that are on: auth, record", "≤ 72 KiB", "not measured in this run"} {
+	for _, want := range []string{"controls of the gateway that are on: auth, policy, record", "≤ 72 KiB", "not measured in this run"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, &table)
 		}

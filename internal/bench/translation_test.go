@@ -28,7 +28,7 @@ func gatewayHere(t *testing.T) func(context.Context, []bench.Agent) (bench.Gatew
 			g.Agent(a.ID, "bench", a.URL)
 		}
 		return bench.Gateway{
-			URL: g.AgentURL(agents[0].ID), Address: g.URL, PID: os.Getpid(), Config: []string{"auth", "record"},
+			URL: g.AgentURL(agents[0].ID), Address: g.URL, PID: os.Getpid(), Config: []string{"auth", "policy", "record"},
 			Header: http.Header{"Authorization": {"Bearer " + key}},
 			Stop:   func() error { g.Stop(); return nil },
 		}, nil

@@ -55,7 +55,8 @@ func (b *benchGateway) start(ctx context.Context, agents []bench.Agent) (_ bench
 		Address: p.url,
 		Header:  http.Header{"Authorization": {"Bearer " + secret}, "A2a-Version": {version10}},
 		PID:     p.cmd.Process.Pid,
-		Config:  []string{"auth", "record"},
+		// The policies are those that come with the gateway, of which two match a key that was given no role.
+		Config:  []string{"auth", "policy", "record"},
 		Stop:    stop,
 	}, nil
 }
