@@ -56,8 +56,8 @@ func (b *benchGateway) start(ctx context.Context, agents []bench.Agent) (_ bench
 		Header:  http.Header{"Authorization": {"Bearer " + secret}, "A2a-Version": {version10}},
 		PID:     p.cmd.Process.Pid,
 		// The policies are those that come with the gateway, of which two match a key that was given no role.
-		Config:  []string{"auth", "policy", "record"},
-		Stop:    stop,
+		Config: []string{"auth", "policy", "record"},
+		Stop:   stop,
 	}, nil
 }
 
