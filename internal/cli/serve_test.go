@@ -236,7 +236,7 @@ func TestBench_MeasuresAGatewayOfItsOwn(t *testing.T) {
 	if err := json.Unmarshal(data, &report); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(report.Targets); n != 2 || strings.Join(report.Targets[1].Config, " ") != "auth record" {
-		t.Errorf("targets %+v, want direct and a gateway with auth and record", report.Targets)
+	if n := len(report.Targets); n != 2 || strings.Join(report.Targets[1].Config, " ") != "auth policy record" {
+		t.Errorf("targets %+v, want direct and a gateway with auth, policy and record", report.Targets)
 	}
 }
