@@ -218,7 +218,7 @@ func New(cfg Config) (http.Handler, error) {
 		services: map[string]service{},
 		errors:   connect.NewErrorWriter(closed),
 		revision: revision,
-		record:   interceptor.RecordConfig{Recorder: cfg.Recorder, Clock: cfg.Clock, Revision: revision, Logger: cfg.Logger},
+		record:   interceptor.RecordConfig{Recorder: cfg.Recorder, Clock: cfg.Clock, Logger: cfg.Logger},
 		clock:    cfg.Clock,
 		log:      cfg.Logger,
 	}

@@ -251,7 +251,7 @@ func (h taskHandler) ownerName(ctx context.Context, uid uuid.UUID) string {
 		}
 		return ""
 	}
-	// Most users are known to the database alone. Without it they have no name for now.
+	// Most users are known to the database alone: while it does not answer, no name is shown.
 	u, err := h.identity.UserByUID(ctx, uid)
 	if err != nil || !h.may(ctx, policy.GetUser, userResource(&u)) {
 		return ""

@@ -65,7 +65,7 @@ team:TEAM or all. What may be called may be seen, too.`,
 	flags.StringVar(&until, "until", "", `when it ends: a time, or a duration from now such as 90d; never unless given`)
 	flags.BoolVar(&via, "via", true, "also for calls that agents make on behalf of the principal")
 	flags.StringVar(&description, "description", "", "what it is for, for people")
-	flags.BoolVar(&disabled, "disabled", false, "without effect for now")
+	flags.BoolVar(&disabled, "disabled", false, "make it without effect until it is enabled")
 	flags.StringVar(&id, "id", "", "name of the grant, which begins with g-; the next number unless given")
 	flags.BoolVar(&force, "allow-without-effect", false, "make it even when policies forbid all that it would permit")
 	return cmd

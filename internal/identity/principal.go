@@ -82,8 +82,6 @@ type Claims struct {
 	Roles []RoleIn
 	// Expires is the token's "exp".
 	Expires time.Time
-	// Digest differs between claims that give different teams or roles.
-	Digest uint64
 	// Token is the token itself. It is only ever shown to an exchange of tokens.
 	Token string
 }

@@ -1,8 +1,6 @@
 package token
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"slices"
 	"strings"
 	"unicode"
@@ -29,7 +27,6 @@ func principal(issuer *identity.Issuer, t *parsed, token string) identity.Princi
 		Token:       token,
 	}
 	c.Teams, c.Roles = mapped(t.claims, issuer.Mappings)
-	c.Digest = digest(c.Teams, c.Roles)
 	p := identity.Principal{
 		Kind:   identity.KindUser,
 		UID:    issuer.UserUID(t.subject),
@@ -129,21 +126,4 @@ func email(claims map[string]any, path string) string {
 		return ""
 	}
 	return address
-}
-
-// digest returns the beginning of a hash of teams and roles.
-func digest(teams []string, roles []identity.RoleIn) uint64 {
-	// Each text comes behind its length, so that no two lists have the same bytes.
-	var b []byte
-	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	b = binary.AppendUvarint(b, uint64(len(teams)))
-	for _, team := range teams {
-		text(team)
-	}
-	for _, r := range roles {
-		text(r.Team)
-		text(r.Role)
-	}
-	sum := sha256.Sum256(b)
-	return binary.BigEndian.Uint64(sum[:])
 }

@@ -106,47 +106,6 @@ func TestVerify_MapsClaims(t *testing.T) {
 	}
 }
 
-func TestVerify_DigestTellsTeamsAndRolesApart(t *testing.T) {
-	s := testKeys()["ES256"]
-	keys := jwks(t, s)
-	digestOf := func(sub string, teams []string, roles []identity.RoleIn) uint64 {
-		t.Helper()
-		i := issuer(keys)
-		for _, team := range teams {
-			i.Mappings = append(i.Mappings, identity.ClaimMapping{Claim: "g", Value: "g", Team: team})
-		}
-		for _, r := range roles {
-			i.Mappings = append(i.Mappings, identity.ClaimMapping{Claim: "g", Value: "g", Team: r.Team, Role: r.Role})
-		}
-		p, err := newVerifier(t, token.Config{}).Verify(t.Context(), known(i), s.sign(t, nil, claims(map[string]any{"sub": sub, "g": "g"})), epoch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p.Claims.Digest
-	}
-	type roles = []identity.RoleIn
-	seen := map[uint64]int{}
-	for i, d := range []uint64{
-		digestOf("ada", nil, nil), digestOf("ada", []string{"a"}, nil), digestOf("ada", []string{"b"}, nil),
-		digestOf("ada", []string{"a", "b"}, nil), digestOf("ada", []string{"ab"}, nil),
-		digestOf("ada", nil, roles{{Role: "a"}}), digestOf("ada", nil, roles{{Role: "b"}}), digestOf("ada", nil, roles{{Role: "a", Team: "b"}}),
-		digestOf("ada", nil, roles{{Role: "b", Team: "a"}}), digestOf("ada", []string{"b"}, roles{{Role: "a"}}),
-	} {
-		if other, again := seen[d]; again {
-			t.Errorf("cases %d and %d have the same digest", other, i)
-		}
-		seen[d] = i
-	}
-	// The same of other users and verifiers, and in another order.
-	if digestOf("ada", []string{"a", "b"}, nil) != digestOf("bob", []string{"b", "a", "a"}, nil) {
-		t.Error("the same teams have different digests")
-	}
-	// What replicas have written down stays comparable.
-	if got, want := digestOf("ada", []string{"research"}, roles{{Role: "auditor"}}), uint64(0x9946dc74848a4780); got != want {
-		t.Errorf("the digest is %#x, want %#x", got, want)
-	}
-}
-
 func TestVerify_PeopleCannotWriteWhatTheyLike(t *testing.T) {
 	s := testKeys()["ES256"]
 	i := issuer(jwks(t, s))

@@ -30,8 +30,6 @@ type RecordConfig struct {
 	// Recorder and Clock are required.
 	Recorder audit.Recorder
 	Clock    clock.Clock
-	// Revision returns the configuration revision that decisions rest on.
-	Revision func() int64
 	// Logger gets what could not be recorded.
 	Logger *slog.Logger
 }
