@@ -73,7 +73,8 @@ func (e *entities) Entity(uid policy.UID) (policy.Entity, bool) {
 		}
 	case policy.TypeUser:
 		if u, ok := s.userOf(id); ok {
-			return policy.UserEntity(id, u.Issuer, u.Disabled, s.teamsOf(u.UID, nil), s.rolesOf(u.UID)...), true
+			roles, teams := Held(s.Roles(u.UID), s.active)
+			return policy.UserEntity(id, u.Issuer, u.Disabled, teams, roles...), true
 		}
 	}
 	return policy.Entity{}, false

@@ -106,6 +106,11 @@ func (s *Store) changedTeams(ctx context.Context, tx pgx.Tx, uids []uuid.UUID, d
 // which does no harm.
 func (s *Store) changedUsers(ctx context.Context, tx pgx.Tx, uids []uuid.UUID, d *snapshot.Delta) error {
 	absent(d.Users, uids)
+	return s.addUsers(ctx, tx, uids, d)
+}
+
+// addUsers reads those of some uids that are users.
+func (s *Store) addUsers(ctx context.Context, tx pgx.Tx, uids []uuid.UUID, d *snapshot.Delta) error {
 	rows, err := s.queries.UserSnapshotOf(ctx, tx, uids)
 	if err != nil {
 		return fmt.Errorf("read users: %w", err)
@@ -139,15 +144,7 @@ func (s *Store) changedRoles(ctx context.Context, tx pgx.Tx, principals []uuid.U
 	for _, row := range rows {
 		d.Roles[row.PrincipalUID] = append(d.Roles[row.PrincipalUID], identity.RoleIn{Role: row.RoleName, Team: row.TeamID})
 	}
-	users, err := s.queries.UserSnapshotOf(ctx, tx, principals)
-	if err != nil {
-		return fmt.Errorf("read users: %w", err)
-	}
-	for _, row := range users {
-		u := userOf(row.User, row.IssuerID)
-		d.Users[u.UID] = &u
-	}
-	return nil
+	return s.addUsers(ctx, tx, principals, d)
 }
 
 // absent notes uids as gone, unless they are found later.
